@@ -1,0 +1,31 @@
+package core
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/binary"
+	"time"
+)
+
+// Prefixes of the identifiers that people see.
+const (
+	PrefixRun     = "r"
+	PrefixRollout = "ro"
+	PrefixStage   = "st"
+	PrefixToken   = "tok"
+)
+
+var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+
+// NewID returns PREFIX-XXXXXXXXXXXXXXXX: 48 bits of now in milliseconds, so that
+// identifiers sort by age, then 32 random bits, in lower-case Crockford base 32.
+func NewID(prefix string, now time.Time) string {
+	var b [10]byte
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli()))
+	copy(b[:6], ms[2:])
+	if _, err := rand.Read(b[6:]); err != nil {
+		panic(err) // crypto/rand never fails on the systems Go supports
+	}
+	return prefix + "-" + idEncoding.EncodeToString(b[:])
+}

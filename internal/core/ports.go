@@ -1,0 +1,200 @@
+package core
+
+import (
+	"context"
+	"time"
+)
+
+// Store is durable storage. Both databases implement it and pass storetest.
+//
+// Update runs f in one serialised read-write transaction: all of it is durable when
+// Update returns nil, none of it happened when it returns an error. f may be called
+// again after a serialisation failure, so it must only touch its Tx and its own
+// variables. View runs f on one consistent snapshot; writing in it is an error.
+// Errors: those of f; Unavailable when the database cannot be reached or is full.
+type Store interface {
+	Update(ctx context.Context, f func(Tx) error) error
+	View(ctx context.Context, f func(Tx) error) error
+	Close() error
+}
+
+// Tx is what a transaction offers. Getters return a NotFound error naming the thing
+// when it does not exist. Lists are never nil-ambiguous: an empty result is no error.
+type Tx interface {
+	Projects
+	Releases
+	Rollouts
+	Runs
+	Instances
+	States
+	Tokens
+	Events
+	Logs
+	Secrets
+	Blobs
+	// Now is the database's clock (UTC). All stored times come from it.
+	Now() time.Time
+	// NextFence returns a number greater than every one given before.
+	NextFence() (int64, error)
+}
+
+// Projects stores projects.
+type Projects interface {
+	AddProject(Project) error // Conflict when the name is taken
+	Project(name string) (Project, error)
+	Projects() ([]Project, error) // by name
+	// UpdateProject writes every field but Name and Created.
+	UpdateProject(Project) error
+	// RemoveProject deletes the project and everything that belongs to it except
+	// events. State versions' blobs become orphans.
+	RemoveProject(name string) error
+}
+
+// Releases stores releases.
+type Releases interface {
+	AddRelease(Release) error // Conflict when (project, commit) exists
+	Release(project, commit string) (Release, error)
+	// FindRelease takes a number, or a prefix of a commit of at least 4 characters.
+	// Invalid when the prefix fits several.
+	FindRelease(project, ref string) (Release, error)
+	// Releases returns the newest limit releases, newest first; 0 means all.
+	Releases(project string, limit int) ([]Release, error)
+	LatestRelease(project string) (Release, error) // NotFound when there is none
+	SetReleaseInvalid(project, commit, diagnostics string) error
+}
+
+// Rollouts stores rollouts, their stages, and environments.
+type Rollouts interface {
+	AddRollout(Rollout) error // with its stages
+	Rollout(id string) (Rollout, error)
+	// Rollouts returns rollouts with their stages, newest first. open: only those that are not terminal.
+	Rollouts(project string, open bool, limit int) ([]Rollout, error)
+	SetRollout(id string, from, to RolloutStatus) error // Conflict when it is not in from
+	SetRolloutCancel(id string) error
+
+	Stage(id string) (Stage, error)
+	// UpdateStage writes Status, WaitsFor, Fence, Started, Finished and Baked where
+	// the stored status is from; Conflict otherwise.
+	UpdateStage(s Stage, from StageStatus) error
+
+	// Environments returns the environments of a project that were ever seen.
+	Environments(project string) ([]EnvironmentState, error)
+	// Environment returns the zero state (with names set) for one never seen.
+	Environment(project, name string) (EnvironmentState, error)
+	PutEnvironment(EnvironmentState) error
+}
+
+// RunFilter selects runs; empty fields select all.
+type RunFilter struct {
+	Project, Environment, Stack, Rollout, Stage string
+	Statuses                                    []RunStatus
+	Limit                                       int
+}
+
+// Runs stores runs.
+type Runs interface {
+	AddRun(Run) error
+	Run(id string) (Run, error)
+	Runs(RunFilter) ([]Run, error) // newest first
+	// UpdateRun writes every changeable field where the stored status is from;
+	// Conflict otherwise. It does not check the transition: callers use CheckMove.
+	UpdateRun(r Run, from RunStatus) error
+	// Heartbeat sets the run's heartbeat to Now where its fence is fence and it is
+	// not terminal; Conflict otherwise. It returns the run.
+	Heartbeat(run string, fence int64) (Run, error)
+	// PutRunDoc stores a document of a run (kinds: "plan", "recap", "verify",
+	// "checks"), sealed, replacing an earlier one.
+	PutRunDoc(run, kind string, sealed []byte) error
+	RunDoc(run, kind string) ([]byte, error)
+}
+
+// Instances stores what is known of instances.
+type Instances interface {
+	Instances(project string) ([]InstanceState, error)
+	// Instance returns the zero state (with names set) for one never seen.
+	Instance(project, stack, environment string) (InstanceState, error)
+	PutInstance(InstanceState) error
+	DeleteInstance(project, stack, environment string) error
+	// AdvanceInstances sets Release on the instances of an environment that are in
+	// stacks, in one statement: what a stage that found them up to date says.
+	AdvanceInstances(project, environment string, stacks []string, r Release) error
+}
+
+// States stores state versions, locks and recovery slots.
+type States interface {
+	AddStateVersion(StateVersion) (id int64, err error)
+	CurrentState(project, stack, environment string) (StateVersion, error)
+	StateVersion(project, stack, environment string, id int64) (StateVersion, error)
+	StateVersions(project, stack, environment string, limit int) ([]StateVersion, error) // newest first
+	CurrentStates(project string) ([]StateVersion, error)
+	// PruneStateVersions drops all but the newest keep (at least 100) and returns the dropped blobs' keys.
+	PruneStateVersions(project, stack, environment string, keep int) ([]string, error)
+
+	Lock(project, stack, environment string) (StateLock, error) // NotFound when unlocked
+	PutLock(StateLock) error                                    // Conflict when one exists
+	DeleteLock(project, stack, environment string) error
+
+	AddRecovered(Recovered) (id int64, err error)
+	Recovereds(project, stack, environment string) ([]Recovered, error) // newest first
+	MarkRecovered(id int64) error
+}
+
+// Tokens stores credentials.
+type Tokens interface {
+	AddToken(Token) error
+	TokenByHash(hash string) (Token, error)
+	Tokens() ([]Token, error)
+	RevokeToken(id string) error
+	RevokeRunTokens(run string) error
+}
+
+// Events stores the audit log.
+type Events interface {
+	// AddEvent gives the event its number, time and hash.
+	AddEvent(Event) error
+	// Events returns up to limit events after seq, oldest first; project "" means all.
+	Events(project string, after int64, limit int) ([]Event, error)
+	LastEvent() (int64, error)
+}
+
+// Logs stores runs' logs.
+type Logs interface {
+	// AddLog appends a chunk. A chunk already there with the same text is accepted
+	// and changes nothing; Conflict when the number leaves a gap or the text differs.
+	AddLog(LogChunk) error
+	// LogChunks returns up to limit chunks with a number greater than after, oldest first.
+	LogChunks(run string, after int64, limit int) ([]LogChunk, error)
+	// PruneLogs drops logs of the oldest terminal runs until at most max bytes are kept.
+	PruneLogs(max int64) (dropped int, err error)
+}
+
+// Secrets stores sealed secret values of environments.
+type Secrets interface {
+	PutSecret(project, environment, name string, sealed []byte) error
+	Secret(project, environment, name string) ([]byte, error)
+	SecretNames(project, environment string) ([]string, error)
+	DeleteSecret(project, environment, name string) error
+}
+
+// Blobs answers which blobs are named by rows, for the collector of orphans.
+type Blobs interface {
+	BlobKeys() ([]string, error)
+}
+
+// BlobStore keeps immutable objects. Put has synced the object when it returns; a
+// key is never written twice with other content.
+type BlobStore interface {
+	Put(ctx context.Context, key string, data []byte) error
+	Get(ctx context.Context, key string) ([]byte, error) // NotFound
+	Delete(ctx context.Context, key string) error
+	List(ctx context.Context) ([]string, error)
+}
+
+// Sealer encrypts what is stored. The purpose (for example the blob's key) is bound
+// into the seal: a sealed thing moved to another place does not open.
+type Sealer interface {
+	Seal(purpose string, plain []byte) ([]byte, error)
+	Open(purpose string, sealed []byte) ([]byte, error)
+	// Digest is a keyed digest: equal for equal input, useless without the key.
+	Digest(plain []byte) string
+}

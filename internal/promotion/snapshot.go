@@ -1,0 +1,153 @@
+// Package promotion holds the rules of docs/promotion.md, by their numbers, as one
+// pure function: a snapshot of a project and the time go in, decisions come out. It
+// does no I/O, keeps no state and never reads a clock. The reconciler carries the
+// decisions out and asks again until there is none left.
+package promotion
+
+import (
+	"time"
+
+	"github.com/terrace-cd/terrace/internal/core"
+)
+
+// Snapshot is all that the rules may know of one project.
+type Snapshot struct {
+	Project string
+	// Stopped is why promotion stopped (rule 2), "" when it did not.
+	Stopped string
+	// Environments is the stored side of every environment, by name.
+	Environments map[string]core.EnvironmentState
+	// Rollouts are those not terminal, plus, for each environment, nothing else:
+	// what happened before is in Environments. Oldest release first; two rollouts of
+	// one release in the order they were made.
+	Rollouts []Rollout
+}
+
+// Rollout is a release on its way, with its own configuration.
+type Rollout struct {
+	ID      string
+	Release core.Release
+	Status  core.RolloutStatus
+	Manual  bool // a person asked for exactly this one
+	Cancel  bool // a person asked for it to end
+	Created time.Time
+	Stages  []Stage // in promotion order, from the release's own configuration
+}
+
+// Stage is a rollout in one environment.
+type Stage struct {
+	ID     string
+	Status core.StageStatus
+	// WaitsFor is what is stored, so that only changes are decided on.
+	WaitsFor string
+	Baked    time.Duration
+	Config   Environment
+	// Instances is filled for stages that hold their environment's lease.
+	Instances []Instance
+	// Parallel is how many runs may be active at once; 0 means no limit.
+	Parallel int
+}
+
+// Environment is what the release's own configuration says of an environment.
+type Environment struct {
+	Name  string
+	After []string
+	Bake  time.Duration
+	// Every: each commit goes through, in order (rule 6).
+	Every bool
+	// Sandbox environments never feed a promotion (rule 26).
+	Sandbox bool
+}
+
+// Need is whether an instance has something to do in a stage.
+type Need string
+
+const (
+	// NeedUnknown: it can't be said before the upstream instances are done.
+	NeedUnknown Need = "unknown"
+	// NeedNothing: the wanted input digest is the applied one (rule 9).
+	NeedNothing Need = "nothing"
+	// NeedRun: there is something to do.
+	NeedRun Need = "run"
+)
+
+// Instance is one stack in a stage.
+type Instance struct {
+	Stack     string
+	DependsOn []string // names of stacks of the same stage
+	Need      Need
+	// Unknown: the outcome of an earlier run is not known (rule 20).
+	Unknown bool
+	// Removed: the stack left the configuration; it is destroyed after all others (rule 27).
+	Removed bool
+	// Verify: it has verify blocks, so a bake watches it.
+	Verify bool
+	// Run is the newest run of this instance in this stage, nil when there is none.
+	Run *Run
+	// Watch is the newest verify run of this stage's bake, nil when there is none.
+	Watch *Run
+}
+
+// Run is what the rules need of a run.
+type Run struct {
+	ID     string
+	Kind   core.RunKind
+	Status core.RunStatus
+	// Code of its error: core.CodeInconclusive pauses the stage (rule 16).
+	Code string
+	// Applied: it changed, or may have changed, infrastructure (rule 18).
+	Applied bool
+}
+
+// Decision is one thing to do. Exactly one of the types below.
+type Decision interface{ decision() }
+
+// Admit lets a stage enter its environment and gives it the lease (rules 4, 5, 6, 8).
+type Admit struct{ Rollout, Stage, Environment string }
+
+// Start makes a run. Kind is deploy, destroy or verify.
+type Start struct {
+	Rollout, Stage, Stack string
+	Kind                  core.RunKind
+}
+
+// Supersede ends a stage, or a run that has not applied, for a newer release (rule 6).
+type Supersede struct {
+	Rollout, Stage string
+	Run            string // when not "", only this run of the stage
+	By             int64  // number of the release that takes its place
+}
+
+// CancelRun asks a run to stop, because its rollout was cancelled.
+type CancelRun struct{ Run string }
+
+// StopWatch ends a verify run: the bake is over.
+type StopWatch struct{ Run string }
+
+// SetStage moves a stage to Status, and says what it waits for.
+type SetStage struct {
+	Rollout, Stage string
+	From, Status   core.StageStatus
+	WaitsFor       string
+}
+
+// SetRollout moves a rollout to Status.
+type SetRollout struct {
+	Rollout      string
+	From, Status core.RolloutStatus
+}
+
+// SetHold puts a hold on an environment (rule 18).
+type SetHold struct {
+	Environment string
+	Hold        core.Hold
+}
+
+func (Admit) decision()      {}
+func (Start) decision()      {}
+func (Supersede) decision()  {}
+func (CancelRun) decision()  {}
+func (StopWatch) decision()  {}
+func (SetStage) decision()   {}
+func (SetRollout) decision() {}
+func (SetHold) decision()    {}

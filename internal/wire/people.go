@@ -1,0 +1,298 @@
+package wire
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Release names a release.
+type Release struct {
+	Number  int64  `json:"number"`
+	Commit  string `json:"commit"`
+	Subject string `json:"subject,omitempty"`
+	Author  string `json:"author,omitempty"`
+	Invalid string `json:"invalid,omitempty" doc:"why terrace.hcl of this release does not hold"`
+}
+
+// Changes counts what a plan does.
+type Changes struct {
+	Create  int `json:"create"`
+	Update  int `json:"update"`
+	Replace int `json:"replace"`
+	Delete  int `json:"delete"`
+}
+
+// Problem says why something ended badly.
+type Problem struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// Project is one terrace.hcl in one repository.
+type Project struct {
+	Name         string    `json:"name"`
+	Repo         string    `json:"repo"`
+	Branch       string    `json:"branch"`
+	Path         string    `json:"path"`
+	Created      time.Time `json:"created"`
+	Head         string    `json:"head,omitempty"`
+	Checked      time.Time `json:"checked,omitzero"`
+	CheckError   string    `json:"check_error,omitempty"`
+	Stopped      string    `json:"stopped,omitempty"`
+	Environments []string  `json:"environments"`
+	Webhook      *Webhook  `json:"webhook,omitempty" doc:"only in the answer to add and show"`
+}
+
+// Webhook is how a git server tells of a push.
+type Webhook struct {
+	URL    string `json:"url"`
+	Secret string `json:"secret"`
+}
+
+// AddProject asks for a project.
+type AddProject struct {
+	Name   string `json:"name"`
+	Repo   string `json:"repo"`
+	Branch string `json:"branch,omitempty" doc:"default: the repository's own"`
+	Path   string `json:"path,omitempty" doc:"directory of terrace.hcl, default ."`
+}
+
+// Status is the board: stacks by environments.
+type Status struct {
+	Project      string           `json:"project"`
+	Environments []string         `json:"environments"`
+	Instances    []InstanceStatus `json:"instances"`
+	Head         *Release         `json:"head,omitempty"`
+	Stopped      string           `json:"stopped,omitempty"`
+	CheckError   string           `json:"check_error,omitempty"`
+	Holds        []Hold           `json:"holds,omitempty"`
+	Warnings     []string         `json:"warnings,omitempty"`
+}
+
+// Hold is a stop on an environment.
+type Hold struct {
+	Environment string    `json:"environment"`
+	Kind        string    `json:"kind"`
+	Reason      string    `json:"reason"`
+	By          string    `json:"by"`
+	Since       time.Time `json:"since"`
+}
+
+// InstanceStatus is one cell of the board.
+type InstanceStatus struct {
+	Instance    string    `json:"instance"`
+	Stack       string    `json:"stack"`
+	Environment string    `json:"environment"`
+	State       string    `json:"state" enum:"never,up_to_date,behind,running,waiting,failed,errored,unknown,held"`
+	Release     *Release  `json:"release"`
+	Since       time.Time `json:"since,omitzero"`
+	Run         string    `json:"run"`
+	Phase       string    `json:"phase,omitempty" doc:"of the run, while it runs"`
+	Behind      int64     `json:"behind,omitempty" doc:"releases between this one and the newest"`
+	Reason      string    `json:"reason"`
+	Why         []string  `json:"why,omitempty" doc:"with ?why: each difference between what is applied and what is wanted"`
+}
+
+// Stage is a rollout in one environment.
+type Stage struct {
+	ID          string    `json:"id"`
+	Environment string    `json:"environment"`
+	Status      string    `json:"status" enum:"waiting,running,baking,succeeded,failed,errored,cancelled,superseded,unknown"`
+	WaitsFor    string    `json:"waits_for"`
+	Started     time.Time `json:"started,omitzero"`
+	Finished    time.Time `json:"finished,omitzero"`
+	BakedFor    string    `json:"baked_for,omitempty"`
+}
+
+// Rollout is the journey of one release.
+type Rollout struct {
+	ID       string    `json:"id"`
+	Project  string    `json:"project"`
+	Release  Release   `json:"release"`
+	Status   string    `json:"status" enum:"running,succeeded,failed,errored,cancelled,superseded,unknown"`
+	By       string    `json:"by"`
+	Created  time.Time `json:"created"`
+	Finished time.Time `json:"finished,omitzero"`
+	Stages   []Stage   `json:"stages"`
+	Runs     []Run     `json:"runs,omitempty" doc:"only when one rollout is asked for"`
+}
+
+// StartRollout asks for a rollout.
+type StartRollout struct {
+	Commit string `json:"commit,omitempty" doc:"a commit or a release number; default: the newest release"`
+}
+
+// Run is a stage's work on one instance.
+type Run struct {
+	ID          string    `json:"id"`
+	Instance    string    `json:"instance"`
+	Stack       string    `json:"stack"`
+	Environment string    `json:"environment"`
+	Project     string    `json:"project"`
+	Rollout     string    `json:"rollout,omitempty"`
+	Kind        string    `json:"kind"`
+	Status      string    `json:"status"`
+	Release     Release   `json:"release"`
+	Changes     Changes   `json:"changes"`
+	NoChanges   bool      `json:"no_changes,omitempty"`
+	Attempt     int       `json:"attempt"`
+	Created     time.Time `json:"created"`
+	Started     time.Time `json:"started,omitzero"`
+	Finished    time.Time `json:"finished,omitzero"`
+	Error       *Problem  `json:"error"`
+	PlanDigest  string    `json:"plan_digest,omitempty"`
+	Checks      []Check   `json:"checks,omitempty"`
+	Recap       []Recap   `json:"recap,omitempty" doc:"Ansible's counts per host"`
+	Verified    []Probe   `json:"verified,omitempty"`
+}
+
+// Check is a rule's verdict on a plan.
+type Check struct {
+	Name    string `json:"name"`
+	Verdict string `json:"verdict" enum:"pass,warn,deny"`
+	Message string `json:"message"`
+}
+
+// Recap is what Ansible says of one host.
+type Recap struct {
+	Host        string `json:"host"`
+	OK          int    `json:"ok"`
+	Changed     int    `json:"changed"`
+	Failed      int    `json:"failed"`
+	Unreachable int    `json:"unreachable"`
+	Skipped     int    `json:"skipped"`
+}
+
+// Probe is the outcome of one verify block.
+type Probe struct {
+	Name    string `json:"name" doc:"http URL or command"`
+	Verdict string `json:"verdict" enum:"pass,fail,inconclusive"`
+	Message string `json:"message"`
+	Tries   int    `json:"tries"`
+}
+
+// Plan is a readable plan: every value that is sensitive is masked.
+type Plan struct {
+	Changes   Changes          `json:"changes"`
+	Resources []ResourceChange `json:"resources"`
+	Outputs   []AttrChange     `json:"outputs,omitempty"`
+}
+
+// ResourceChange is one resource of a plan.
+type ResourceChange struct {
+	Address string       `json:"address"`
+	Type    string       `json:"type"`
+	Action  string       `json:"action" enum:"create,update,replace,delete,read,forget,move,import,no-op"`
+	Order   string       `json:"order,omitempty" doc:"of a replacement: create_first or destroy_first"`
+	Reason  string       `json:"reason,omitempty"`
+	Attrs   []AttrChange `json:"attributes"`
+}
+
+// AttrChange is one attribute. Before and After are JSON texts, shortened and masked.
+type AttrChange struct {
+	Path      string `json:"path"`
+	Before    string `json:"before,omitempty"`
+	After     string `json:"after,omitempty"`
+	Unknown   bool   `json:"unknown,omitempty" doc:"known after apply"`
+	Sensitive bool   `json:"sensitive,omitempty"`
+	Forces    bool   `json:"forces_replacement,omitempty"`
+}
+
+// LogChunk is a numbered piece of a run's log.
+type LogChunk struct {
+	Seq    int64     `json:"seq"`
+	Offset int64     `json:"offset"`
+	Phase  string    `json:"phase"`
+	Text   string    `json:"text"`
+	At     time.Time `json:"at,omitzero"`
+}
+
+// StateVersion is one stored state.
+type StateVersion struct {
+	ID        int64     `json:"id"`
+	Instance  string    `json:"instance"`
+	Serial    int64     `json:"serial"`
+	Lineage   string    `json:"lineage"`
+	MD5       string    `json:"md5"`
+	Size      int64     `json:"size"`
+	Resources int       `json:"resources"`
+	Run       string    `json:"run,omitempty"`
+	By        string    `json:"by"`
+	Created   time.Time `json:"created"`
+	Current   bool      `json:"current"`
+}
+
+// State is an instance's state with its lock and recovery slot.
+type State struct {
+	Instance  string          `json:"instance"`
+	Current   *StateVersion   `json:"current"`
+	Lock      *Lock           `json:"lock"`
+	Recovered []Recovered     `json:"recovered,omitempty"`
+	Resources []StateResource `json:"resources,omitempty"`
+	Outputs   []StateOutput   `json:"outputs,omitempty"`
+}
+
+// StateResource is one resource in a state.
+type StateResource struct {
+	Address  string `json:"address"`
+	Type     string `json:"type"`
+	Provider string `json:"provider"`
+	Tainted  bool   `json:"tainted,omitempty"`
+}
+
+// StateOutput is an output of a state; Value is null when it is sensitive.
+type StateOutput struct {
+	Name      string          `json:"name"`
+	Sensitive bool            `json:"sensitive,omitempty"`
+	Value     json.RawMessage `json:"value"`
+}
+
+// Lock is who holds an instance's state.
+type Lock struct {
+	ID      string    `json:"id"`
+	By      string    `json:"by"`
+	Run     string    `json:"run,omitempty"`
+	Fence   int64     `json:"fence"`
+	Created time.Time `json:"created"`
+	Info    string    `json:"info,omitempty"`
+}
+
+// Recovered is a state write that was refused and kept.
+type Recovered struct {
+	ID      int64     `json:"id"`
+	Serial  int64     `json:"serial"`
+	Lineage string    `json:"lineage"`
+	MD5     string    `json:"md5"`
+	Size    int64     `json:"size"`
+	Run     string    `json:"run,omitempty"`
+	Reason  string    `json:"reason"`
+	Created time.Time `json:"created"`
+	Used    bool      `json:"used"`
+}
+
+// Event is one line of the audit log.
+type Event struct {
+	Seq     int64             `json:"seq"`
+	At      time.Time         `json:"at"`
+	By      string            `json:"by"`
+	Kind    string            `json:"kind"`
+	Project string            `json:"project,omitempty"`
+	On      string            `json:"on,omitempty"`
+	Data    map[string]string `json:"data,omitempty"`
+	Hash    string            `json:"hash"`
+}
+
+// Token is a credential; Secret is shown once, in the answer to its creation.
+type Token struct {
+	ID      string    `json:"id"`
+	Kind    string    `json:"kind"`
+	Name    string    `json:"name"`
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires,omitzero"`
+	Secret  string    `json:"secret,omitempty"`
+}
+
+// Reason carries a person's words.
+type Reason struct {
+	Reason string `json:"reason,omitempty"`
+}
