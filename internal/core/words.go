@@ -19,6 +19,7 @@ type Project struct {
 	CheckError   string    // why the last reading failed, "" when it did not
 	Stopped      string    // rule 2: why promotion stopped until somebody acknowledges, "" when it did not
 	StoppedHead  string    // the head that asks to be acknowledged
+	Acknowledged int64     // releases up to this number may be missing from the branch: somebody accepted that
 	WebhookToken string    // secret of the webhook's HMAC; sealed at rest
 }
 

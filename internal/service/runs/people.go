@@ -1,0 +1,200 @@
+package runs
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/terrace-cd/terrace/internal/core"
+)
+
+// Cancel asks a run to stop. A run without a runner ends at once; one that applies is
+// interrupted and its state kept (rule 18).
+func (s *Service) Cancel(ctx context.Context, by, id string) (run core.Run, err error) {
+	err = s.Store.Update(ctx, func(tx core.Tx) error {
+		if run, err = tx.Run(id); err != nil {
+			return err
+		}
+		return s.CancelIn(tx, by, &run)
+	})
+	if err != nil {
+		return run, err
+	}
+	s.Bus.Changed(run.Project)
+	if run.Status.Active() && s.Interrupt != nil {
+		s.Interrupt(run)
+	}
+	return run, nil
+}
+
+// CancelIn is Cancel inside of a transaction. The caller interrupts the runner.
+func (s *Service) CancelIn(tx core.Tx, by string, run *core.Run) error {
+	if run.Status.Terminal() {
+		return core.Errorf(core.Conflict, "%s is over (%s); there is nothing to cancel", run.ID, run.Status)
+	}
+	run.Cancel, run.CancelBy = true, by
+	if run.Status != core.RunQueued && run.Status != core.RunAwaitingApproval {
+		if err := tx.UpdateRun(*run, run.Status); err != nil {
+			return err
+		}
+		return tx.AddEvent(core.Event{By: by, Kind: "run.cancel_asked", Project: run.Project, On: run.ID})
+	}
+	run.Error = &core.RunError{Code: "cancelled", Message: "cancelled by " + by + " before it started"}
+	if err := move(tx, run, core.RunCancelled, core.ByPerson, by); err != nil {
+		return err
+	}
+	return s.ended(tx, *run)
+}
+
+// Approve lets a run that awaits it go on: it is planned again, and applied if the
+// plan still is the approved one (rule 11).
+func (s *Service) Approve(ctx context.Context, by, id, reason string) (run core.Run, err error) {
+	err = s.Store.Update(ctx, func(tx core.Tx) error {
+		if run, err = tx.Run(id); err != nil {
+			return err
+		}
+		if run.Status != core.RunAwaitingApproval {
+			return core.Errorf(core.Conflict, "%s is %s; it does not wait for an approval", id, run.Status)
+		}
+		run.Approved, run.Fence = run.PlanDigest, 0 // a fence of 0: no runner has it
+		if err := tx.AddEvent(core.Event{By: by, Kind: "run.approved", Project: run.Project, On: id,
+			Data: map[string]string{"plan": run.PlanDigest, "reason": reason}}); err != nil {
+			return err
+		}
+		return move(tx, &run, core.RunQueued, core.ByPerson, by)
+	})
+	if err == nil {
+		s.Bus.Changed(run.Project)
+	}
+	return run, err
+}
+
+// Reject ends a run that awaits approval.
+func (s *Service) Reject(ctx context.Context, by, id, reason string) (run core.Run, err error) {
+	err = s.Store.Update(ctx, func(tx core.Tx) error {
+		if run, err = tx.Run(id); err != nil {
+			return err
+		}
+		if run.Status != core.RunAwaitingApproval {
+			return core.Errorf(core.Conflict, "%s is %s; it does not wait for an approval", id, run.Status)
+		}
+		message := "rejected by " + by
+		if reason != "" {
+			message += ": " + reason
+		}
+		run.Error = &core.RunError{Code: "cancelled", Message: message}
+		if err := move(tx, &run, core.RunCancelled, core.ByPerson, by); err != nil {
+			return err
+		}
+		return s.ended(tx, run)
+	})
+	if err == nil {
+		s.Bus.Changed(run.Project)
+	}
+	return run, err
+}
+
+// Recover starts a recover run for the unknown outcome of id (rule 20). What the
+// recovery slot holds becomes the current state first, if it continues it: same
+// lineage, greater serial, same run.
+func (s *Service) Recover(ctx context.Context, by, id string) (core.Run, error) {
+	var lost core.Run
+	if err := s.Store.View(ctx, func(tx core.Tx) (err error) {
+		lost, err = tx.Run(id)
+		return err
+	}); err != nil {
+		return core.Run{}, err
+	}
+	if lost.Status != core.RunUnknown {
+		return core.Run{}, core.Errorf(core.Conflict, "the outcome of %s is not unknown, it is %s", id, lost.Status)
+	}
+	if err := s.State.Recover(ctx, lost); err != nil {
+		return core.Run{}, err
+	}
+	var run core.Run
+	err := s.Store.Update(ctx, func(tx core.Tx) error {
+		instance, err := tx.Instance(lost.Project, lost.Stack, lost.Environment)
+		if err != nil {
+			return err
+		}
+		if instance.Unknown == "" {
+			return core.Errorf(core.Conflict, "%s has been recovered already", lost.Instance())
+		}
+		active, err := tx.Runs(core.RunFilter{Project: lost.Project, Environment: lost.Environment, Stack: lost.Stack, Limit: 1})
+		if err != nil {
+			return err
+		}
+		if len(active) > 0 && !active[0].Status.Terminal() {
+			return core.Errorf(core.Conflict, "%s is %s at %s; wait for it: terrace run watch %[1]s", active[0].ID, active[0].Status, lost.Instance())
+		}
+		if err := tx.DeleteLock(lost.Project, lost.Stack, lost.Environment); err != nil {
+			return err
+		}
+		now := tx.Now()
+		run = core.Run{ID: core.NewID(core.PrefixRun, now), Project: lost.Project, Stage: lost.Stage, Rollout: lost.Rollout, Stack: lost.Stack,
+			Environment: lost.Environment, Kind: core.KindRecover, Status: core.RunQueued, Release: lost.Release, Created: now, PhaseAt: now}
+		if err := tx.AddRun(run); err != nil {
+			return err
+		}
+		return tx.AddEvent(core.Event{By: by, Kind: "run.recovering", Project: lost.Project, On: run.ID, Data: map[string]string{"run": id}})
+	})
+	if err == nil {
+		s.Bus.Changed(run.Project)
+	}
+	return run, err
+}
+
+// Lost is what the executor says of a run whose runner is gone without a last word.
+// Before anything was changed the run starts again; in apply and provisioning its
+// outcome is unknown, and it is never repeated by itself.
+func (s *Service) Lost(ctx context.Context, id string, fence int64, how string) error {
+	var run core.Run
+	err := s.Store.Update(ctx, func(tx core.Tx) (err error) {
+		if run, err = tx.Run(id); err != nil {
+			return err
+		}
+		if run.Fence != fence || run.Status.Terminal() || run.Status == core.RunAwaitingApproval {
+			return nil
+		}
+		run.PID, run.PIDStart = 0, ""
+		switch {
+		case run.Status.Changing():
+			run.Error = &core.RunError{Code: "unknown", Message: fmt.Sprintf(
+				"the runner of %s was lost while it was %s (%s). What it changed is not known. Find out, and go on, with: terrace run recover %s",
+				run.Instance(), run.Status, how, id)}
+			if err := move(tx, &run, core.RunUnknown, core.ByExecutor, "server"); err != nil {
+				return err
+			}
+		case run.Cancel:
+			run.Error = &core.RunError{Code: "cancelled", Message: "cancelled by " + run.CancelBy + " before anything was changed"}
+			if run.Status == core.RunQueued {
+				if err := move(tx, &run, core.RunCancelled, core.ByPerson, run.CancelBy); err != nil {
+					return err
+				}
+			} else if err := move(tx, &run, core.RunCancelled, core.ByExecutor, "server"); err != nil {
+				return err
+			}
+		case run.Status == core.RunVerifying || run.Attempt >= maxAttempts:
+			run.Error = &core.RunError{Code: "errored", Message: fmt.Sprintf("the runner of %s was lost while it was %s (%s), in attempt %d; see its log: terrace run logs %s",
+				run.Instance(), run.Status, how, run.Attempt, id)}
+			if err := move(tx, &run, core.RunErrored, core.ByExecutor, "server"); err != nil {
+				return err
+			}
+		case run.Status == core.RunQueued:
+			run.Fence = 0 // nobody has it any more: the executor takes it again
+			return tx.UpdateRun(run, core.RunQueued)
+		default:
+			run.Fence = 0
+			if err := s.State.ReleaseRunLocks(tx, run); err != nil {
+				return err
+			}
+			return move(tx, &run, core.RunQueued, core.ByExecutor, "server")
+		}
+		if err := s.settle(tx, run); err != nil {
+			return err
+		}
+		return s.ended(tx, run)
+	})
+	s.Bus.Changed(run.Project)
+	s.Bus.Changed("log:" + id)
+	return err
+}

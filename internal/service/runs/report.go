@@ -1,0 +1,442 @@
+package runs
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/terrace-cd/terrace/internal/config"
+	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/wire"
+)
+
+// Claim starts an attempt and returns all that the runner needs. A claim repeated
+// after a lost reply gets the same answer.
+func (s *Service) Claim(ctx context.Context, c Caller, id string, claim wire.Claim) (wire.Job, error) {
+	var run core.Run
+	var project core.Project
+	var instance core.InstanceState
+	err := s.Store.Update(ctx, func(tx core.Tx) (err error) {
+		if run, err = mine(tx, c, id); err != nil {
+			return err
+		}
+		if project, err = tx.Project(run.Project); err != nil {
+			return err
+		}
+		if instance, err = tx.Instance(run.Project, run.Stack, run.Environment); err != nil {
+			return err
+		}
+		if run.Status == core.RunPreparing && run.PID == claim.PID && run.PIDStart == claim.PIDStart {
+			return nil
+		}
+		if instance.Unknown != "" && run.Kind != core.KindRecover && run.Kind != core.KindVerify {
+			return core.Errorf(core.Conflict, "the outcome of %s at %s is unknown; only recover may run there: terrace run recover %[1]s", instance.Unknown, run.Instance())
+		}
+		run.PID, run.PIDStart, run.Heartbeat = claim.PID, claim.PIDStart, tx.Now()
+		return move(tx, &run, core.RunPreparing, core.ByRunner, "run:"+id)
+	})
+	if err != nil {
+		return wire.Job{}, err
+	}
+	s.Bus.Changed(run.Project)
+	return s.job(ctx, project, instance, run)
+}
+
+// job describes an attempt. Evaluating may take a moment and happens outside of any
+// transaction.
+func (s *Service) job(ctx context.Context, p core.Project, instance core.InstanceState, run core.Run) (wire.Job, error) {
+	commit := run.Release.Commit
+	if run.Kind == core.KindDestroy {
+		commit = instance.Commit // rule 27: from the release last applied there
+	}
+	cfg, err := s.Wanted.Config(ctx, p, commit)
+	if err != nil {
+		return wire.Job{}, err
+	}
+	job := wire.Job{
+		Run: run.ID, Kind: string(run.Kind), Project: run.Project, Stack: run.Stack, Environment: run.Environment,
+		Release: wire.Release{Number: run.Release.Number, Commit: commit}, Attempt: run.Attempt, Fence: run.Fence,
+		Source:        wire.Source{Mirror: s.Source.Mirror(p.Repo), Commit: commit, Root: p.Path},
+		Engine:        wire.Engine{Name: cfg.Project.Engine, Version: cfg.Project.EngineVersion},
+		Destroy:       run.Kind == core.KindDestroy,
+		PlanOnly:      run.Kind == core.KindRecover,
+		KeepProviders: true,
+		Grace:         s.Grace.String(),
+	}
+	if cfg.Project.State != "stack" {
+		job.Backend.Address = fmt.Sprintf("%s/state/%s/%s/%s", s.URL(), run.Project, run.Environment, run.Stack)
+	}
+	release := run.Release
+	release.Commit = commit
+	if job.Secrets, err = s.secrets(ctx, cfg, run); err != nil {
+		return wire.Job{}, err
+	}
+	if run.Kind == core.KindVerify {
+		after, _, sensitive, err := s.Wanted.After(ctx, p, release, cfg, run.Environment, run.Stack)
+		if err != nil {
+			return wire.Job{}, err
+		}
+		job.Source.Path = stackPath(cfg, run.Environment, run.Stack)
+		job.Verify, job.Mask, job.VerifyEvery = wireVerify(after.Verify), sensitive, s.VerifyEvery.String()
+		return job, nil
+	}
+	contents, err := s.Wanted.Contents(ctx, p, commit, run.Environment)
+	if err != nil {
+		return wire.Job{}, err
+	}
+	w, err := s.Wanted.Instance(ctx, p, release, cfg, run.Environment, run.Stack, contents[run.Stack])
+	if err != nil {
+		return wire.Job{}, err
+	}
+	if !w.Ready {
+		return wire.Job{}, core.Errorf(core.Conflict, "%s needs outputs of %s, which has none", run.Instance(), w.WaitsFor)
+	}
+	job.Source.Path, job.Variables, job.VarFiles = w.Inputs.Path, w.Inputs.Variables, w.Inputs.VarFiles
+	for _, name := range w.Inputs.Sensitive {
+		var text string
+		if json.Unmarshal(w.Inputs.Variables[name], &text) == nil && text != "" {
+			job.Mask = append(job.Mask, text)
+		}
+	}
+	return job, nil
+}
+
+func stackPath(cfg *config.Config, environment, stack string) string {
+	for _, in := range cfg.Instances(environment) {
+		if in.Stack == stack {
+			return in.Path
+		}
+	}
+	return "."
+}
+
+// secrets opens the environment's secrets that the configuration names. A missing
+// one is an error before anything starts.
+func (s *Service) secrets(ctx context.Context, cfg *config.Config, run core.Run) (map[string]string, error) {
+	var names []string
+	for _, e := range cfg.Environments {
+		if e.Name == run.Environment {
+			names = e.Secrets
+		}
+	}
+	out := map[string]string{}
+	err := s.Store.View(ctx, func(tx core.Tx) error {
+		for _, name := range names {
+			sealed, err := tx.Secret(run.Project, run.Environment, name)
+			if core.CodeOf(err) == core.NotFound {
+				return core.Errorf(core.Invalid, "%s needs the secret %s, which has no value: terrace secret set %s %[2]s --project %[4]s", run.Environment, name, run.Environment, run.Project)
+			}
+			if err != nil {
+				return err
+			}
+			plain, err := s.Seal.Open(SecretPurpose(run.Project, run.Environment, name), sealed)
+			if err != nil {
+				return err
+			}
+			out[name] = string(plain)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// SecretPurpose binds a sealed secret to its place.
+func SecretPurpose(project, environment, name string) string {
+	return "secret:" + project + "/" + environment + "/" + name
+}
+
+// Planned takes a plan and says what the runner does with it. The moment in which a
+// run becomes applying is here, in one transaction with every condition for it.
+func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire.Planned) (wire.Next, error) {
+	var run core.Run
+	var project core.Project
+	next := wire.Next{}
+	err := s.Store.Update(ctx, func(tx core.Tx) (err error) {
+		next = wire.Next{}
+		if run, err = mine(tx, c, id); err != nil {
+			return err
+		}
+		if project, err = tx.Project(run.Project); err != nil {
+			return err
+		}
+		if run.Status == core.RunApplying && run.PlanDigest == planned.Digest {
+			next.Do = "apply" // said again after a lost reply
+			return nil
+		}
+		if run.Status != core.RunChecking && !(run.NoChanges && (run.Status == core.RunProvisioning || run.Status == core.RunVerifying)) {
+			return core.Errorf(core.Conflict, "%s is %s; a plan is not expected", id, run.Status)
+		}
+		run.Changes = core.Changes(planned.Changes)
+		run.NoChanges, run.HasPlan, run.PlanDigest = planned.NoChanges, true, planned.Digest
+		if err := s.putDoc(tx, id, "plan", planned.Plan); err != nil {
+			return err
+		}
+		if err := s.putDoc(tx, id, "checks", planned.Checks); err != nil {
+			return err
+		}
+		switch stop, err := s.mayApply(tx, run, planned); {
+		case err != nil:
+			return err
+		case stop.to != "":
+			next.Do, next.Reason = "stop", stop.why
+			run.Error = &core.RunError{Code: stop.code, Message: stop.why}
+			if err := move(tx, &run, stop.to, stop.who, "server"); err != nil {
+				return err
+			}
+			return s.ended(tx, run)
+		case run.Kind == core.KindDestroy && !run.NoChanges && run.Approved != planned.Digest:
+			next.Do, next.Reason = "wait", "the destruction needs an approval"
+			return move(tx, &run, core.RunAwaitingApproval, core.ByReconciler, "server")
+		case planned.NoChanges || run.Kind == core.KindRecover:
+			next.Do = "after"
+			return tx.UpdateRun(run, run.Status)
+		}
+		next.Do = "apply"
+		instance, err := tx.Instance(run.Project, run.Stack, run.Environment)
+		if err != nil {
+			return err
+		}
+		// From here on the instance is up to date with nothing, until this run succeeds.
+		instance.Digest = ""
+		if run.Kind == core.KindDeploy {
+			instance.Applied, instance.Commit = run.Release.Number, run.Release.Commit
+		}
+		if err := tx.PutInstance(instance); err != nil {
+			return err
+		}
+		return move(tx, &run, core.RunApplying, core.ByReconciler, "server")
+	})
+	if err != nil {
+		return wire.Next{}, err
+	}
+	defer s.Bus.Changed(run.Project)
+	if next.Do == "after" {
+		if run.Kind == core.KindRecover || run.Kind == core.KindDestroy {
+			return next, nil
+		}
+		next.After, err = s.after(ctx, project, c, id)
+	}
+	return next, err
+}
+
+// verdict says that a run may not apply.
+type verdict struct {
+	to   core.RunStatus
+	who  core.Actor
+	code string
+	why  string
+}
+
+// mayApply is the last look before infrastructure changes: cancelling, the lease and
+// its fence (rule 4), order (rule 8), every check (rule 12).
+func (s *Service) mayApply(tx core.Tx, run core.Run, planned wire.Planned) (verdict, error) {
+	if run.Cancel {
+		return verdict{core.RunCancelled, core.ByRunner, "cancelled", "cancelled by " + run.CancelBy + " before anything was changed"}, nil
+	}
+	for _, check := range planned.Checks {
+		if check.Verdict == "deny" {
+			return verdict{core.RunFailed, core.ByReconciler, "failed", fmt.Sprintf("the check %s denies the plan: %s", check.Name, check.Message)}, nil
+		}
+	}
+	if run.Stage == "" {
+		return verdict{}, nil
+	}
+	stage, err := tx.Stage(run.Stage)
+	if err != nil {
+		return verdict{}, err
+	}
+	environment, err := tx.Environment(run.Project, run.Environment)
+	if err != nil {
+		return verdict{}, err
+	}
+	if environment.Stage != stage.ID || environment.Fence != stage.Fence {
+		return verdict{core.RunSuperseded, core.ByReconciler, "superseded", "the lease of " + run.Environment + " went to another stage"}, nil
+	}
+	if environment.Entered > run.Release.Number {
+		return verdict{core.RunSuperseded, core.ByReconciler, "superseded", fmt.Sprintf("release %d, which is newer, has entered %s (rule 8)", environment.Entered, run.Environment)}, nil
+	}
+	return verdict{}, nil
+}
+
+// Applied notes that the apply ended well and answers with what follows.
+func (s *Service) Applied(ctx context.Context, c Caller, id string) (wire.After, error) {
+	var run core.Run
+	var project core.Project
+	if err := s.Store.View(ctx, func(tx core.Tx) (err error) {
+		if run, err = mine(tx, c, id); err != nil {
+			return err
+		}
+		project, err = tx.Project(run.Project)
+		return err
+	}); err != nil {
+		return wire.After{}, err
+	}
+	if run.Kind == core.KindDestroy {
+		return wire.After{Status: string(run.Status)}, nil
+	}
+	return s.after(ctx, project, c, id)
+}
+
+// after decides on provisioning and verification (rule 9) and moves the run there.
+func (s *Service) after(ctx context.Context, p core.Project, c Caller, id string) (wire.After, error) {
+	var run core.Run
+	var instance core.InstanceState
+	if err := s.Store.View(ctx, func(tx core.Tx) (err error) {
+		if run, err = mine(tx, c, id); err != nil {
+			return err
+		}
+		instance, err = tx.Instance(run.Project, run.Stack, run.Environment)
+		return err
+	}); err != nil {
+		return wire.After{}, err
+	}
+	cfg, err := s.Wanted.Config(ctx, p, run.Release.Commit)
+	if err != nil {
+		return wire.After{}, err
+	}
+	after, digest, sensitive, err := s.Wanted.After(ctx, p, run.Release, cfg, run.Environment, run.Stack)
+	if err != nil {
+		return wire.After{}, err
+	}
+	out := wire.After{Verify: wireVerify(after.Verify), Mask: sensitive}
+	if after.Ansible != nil && digest != instance.Provision {
+		if out.Provision, err = wireProvision(after.Ansible, digest); err != nil {
+			return wire.After{}, err
+		}
+	}
+	err = s.Store.Update(ctx, func(tx core.Tx) error {
+		run, err := mine(tx, c, id)
+		if err != nil {
+			return err
+		}
+		to := run.Status
+		switch {
+		case out.Provision != nil && run.Status != core.RunVerifying:
+			to = core.RunProvisioning
+		case len(out.Verify) > 0:
+			to = core.RunVerifying
+		}
+		out.Status = string(to)
+		if out.Provision != nil {
+			run.ProvisionDigest = digest
+		}
+		if to == run.Status {
+			return tx.UpdateRun(run, run.Status)
+		}
+		return move(tx, &run, to, core.ByReconciler, "server")
+	})
+	return out, err
+}
+
+// Provisioned notes that Ansible ended well on every host.
+func (s *Service) Provisioned(ctx context.Context, c Caller, id string, report wire.Provisioned) (wire.After, error) {
+	var run core.Run
+	var project core.Project
+	err := s.Store.Update(ctx, func(tx core.Tx) (err error) {
+		if run, err = mine(tx, c, id); err != nil {
+			return err
+		}
+		if project, err = tx.Project(run.Project); err != nil {
+			return err
+		}
+		instance, err := tx.Instance(run.Project, run.Stack, run.Environment)
+		if err != nil {
+			return err
+		}
+		instance.Provision = run.ProvisionDigest
+		if err := tx.PutInstance(instance); err != nil {
+			return err
+		}
+		return s.putDoc(tx, id, "recap", report.Recap)
+	})
+	if err != nil {
+		return wire.After{}, err
+	}
+	defer s.Bus.Changed(run.Project)
+	return s.after(ctx, project, c, id)
+}
+
+// Finish ends an attempt. Said again after a lost reply, it changes nothing.
+func (s *Service) Finish(ctx context.Context, c Caller, id string, f wire.Finish) error {
+	to := core.RunStatus(f.Status)
+	if !slices.Contains([]core.RunStatus{core.RunSucceeded, core.RunFailed, core.RunErrored, core.RunCancelled, core.RunUnknown}, to) {
+		return core.Errorf(core.Invalid, "a run does not finish as %q", f.Status)
+	}
+	var run core.Run
+	err := s.Store.Update(ctx, func(tx core.Tx) (err error) {
+		if run, err = mine(tx, c, id); err != nil {
+			return err
+		}
+		if run.Status == to {
+			return nil
+		}
+		if f.Error != nil {
+			run.Error = &core.RunError{Code: f.Error.Code, Message: f.Error.Message}
+		}
+		if len(f.Recap) > 0 {
+			if err := s.putDoc(tx, id, "recap", f.Recap); err != nil {
+				return err
+			}
+		}
+		if len(f.Verified) > 0 {
+			if err := s.putDoc(tx, id, "verify", f.Verified); err != nil {
+				return err
+			}
+		}
+		if to == core.RunUnknown && !run.Status.Changing() {
+			to = core.RunErrored // nothing was changed, so nothing is unknown
+		}
+		if to == core.RunSucceeded && run.Status == core.RunChecking && run.Kind != core.KindRecover && !run.NoChanges {
+			return core.Errorf(core.Conflict, "%s has changes that were not applied; it cannot have succeeded", id)
+		}
+		if err := move(tx, &run, to, core.ByRunner, "run:"+id); err != nil {
+			return err
+		}
+		if err := s.settle(tx, run); err != nil {
+			return err
+		}
+		return s.ended(tx, run)
+	})
+	if err == nil {
+		s.Bus.Changed(run.Project)
+		s.Bus.Changed("log:" + id)
+	}
+	return err
+}
+
+// settle writes what a run's end means for its instance.
+func (s *Service) settle(tx core.Tx, run core.Run) error {
+	instance, err := tx.Instance(run.Project, run.Stack, run.Environment)
+	if err != nil {
+		return err
+	}
+	switch {
+	case run.Status == core.RunUnknown:
+		instance.Unknown = run.ID
+		instance.Digest = ""
+	case run.Status != core.RunSucceeded && run.Kind == core.KindDeploy && run.Error != nil && run.Error.Code == core.CodeInconclusive,
+		run.Status == core.RunFailed && (run.Kind == core.KindVerify || run.Kind == core.KindDeploy && run.HasPlan):
+		// Applied or not, it is not verified: it has to run again before it is up to date.
+		instance.Digest = ""
+	case run.Status != core.RunSucceeded:
+		return nil
+	case run.Kind == core.KindDestroy:
+		return tx.DeleteInstance(run.Project, run.Stack, run.Environment)
+	case run.Kind == core.KindRecover:
+		instance.Unknown = ""
+	case run.Kind == core.KindDeploy:
+		instance.Digest, instance.Components = run.InputDigest, run.Components
+		instance.Release, instance.Since = run.Release, tx.Now()
+		instance.Applied, instance.Commit = run.Release.Number, run.Release.Commit
+	}
+	return tx.PutInstance(instance)
+}
+
+func wireVerify(blocks []config.Verify) []wire.Verify {
+	var out []wire.Verify
+	for _, v := range blocks {
+		out = append(out, wire.Verify{Kind: v.Kind, URL: v.URL, Status: v.Status, Command: v.Command, Within: v.Within.String()})
+	}
+	return out
+}

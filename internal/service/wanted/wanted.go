@@ -1,0 +1,254 @@
+// Package wanted answers what a release wants of an instance: the variables that go
+// into the engine, the input digest with its parts, and, once outputs exist, what
+// Ansible and verification are to do. "Up to date" is decided here and nowhere else:
+// an instance is up to date when the digest wanted equals the one last applied.
+package wanted
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/terrace-cd/terrace/internal/config"
+	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/source"
+)
+
+// Evaluator evaluates releases. It is safe for concurrent use.
+type Evaluator struct {
+	Store  core.Store
+	Source *source.Source
+	Blobs  core.BlobStore
+	Seal   core.Sealer
+
+	mu      sync.Mutex
+	outputs map[outputKey]cachedOutputs
+}
+
+type outputKey struct{ project, stack, environment string }
+
+type cachedOutputs struct {
+	version int64
+	values  map[string]cty.Value
+}
+
+// Wanted is what a release wants of one instance.
+type Wanted struct {
+	// Ready is false while an upstream has no outputs yet; WaitsFor names it.
+	Ready    bool
+	WaitsFor string
+	Digest   string
+	Parts    map[string]string
+	Inputs   config.Inputs
+	Warnings []string
+}
+
+// Config returns the configuration of a release. An Invalid error carries the
+// rendered diagnostics when it does not hold.
+func (e *Evaluator) Config(ctx context.Context, p core.Project, commit string) (*config.Config, error) {
+	cfg, diags, err := e.Source.Config(ctx, p.Repo, commit, p.Path)
+	if err != nil {
+		return nil, err
+	}
+	if diags.HasErrors() {
+		tree, err := e.Source.Tree(ctx, p.Repo, commit)
+		if err != nil {
+			return nil, err
+		}
+		return nil, core.Errorf(core.Invalid, "%s", strings.TrimSpace(config.Render(diags, tree, false)))
+	}
+	return cfg, nil
+}
+
+// Contents returns the digested content of every stack of an environment.
+func (e *Evaluator) Contents(ctx context.Context, p core.Project, commit, environment string) (map[string]source.Content, error) {
+	return e.Source.AllContents(ctx, p.Repo, commit, p.Path, environment)
+}
+
+// Instance evaluates one instance. content is what Contents returned for its stack.
+// An Invalid error means that the release cannot be evaluated there (for example an
+// upstream lacks an output that is used).
+func (e *Evaluator) Instance(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, environment, stack string, content source.Content) (Wanted, error) {
+	var missing string
+	in, err := cfg.Inputs(stack, environment, e.scope(ctx, p, r, environment, &missing))
+	if missing != "" {
+		return Wanted{WaitsFor: core.InstanceName(missing, environment)}, nil
+	}
+	if err != nil {
+		return Wanted{}, err
+	}
+	w := Wanted{Ready: true, Inputs: in, Parts: maps.Clone(content.Parts)}
+	if w.Parts == nil {
+		w.Parts = map[string]string{}
+	}
+	for name, hash := range content.Provision {
+		w.Parts["ansible "+name] = hash
+	}
+	for name, value := range in.Variables {
+		w.Parts["variable "+name] = e.Seal.Digest(value)
+	}
+	w.Parts["engine"] = strings.TrimSpace(cfg.Project.Engine + " " + cfg.Project.EngineVersion)
+	w.Parts["settings"] = cfg.InstanceDigest(stack, environment)
+	w.Digest = digest(w.Parts)
+	for _, warning := range content.Warnings {
+		w.Warnings = append(w.Warnings, fmt.Sprintf("%s:%d: %s", warning.Path, warning.Line, warning.Message))
+	}
+	return w, nil
+}
+
+// After evaluates what follows an apply, from the state that was just written, and
+// the digest of the provisioning ("" when there is none to do).
+func (e *Evaluator) After(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, environment, stack string) (after config.After, provision string, sensitive []string, err error) {
+	own, err := e.Outputs(ctx, p.Name, stack, environment)
+	if err != nil {
+		return config.After{}, "", nil, err
+	}
+	var missing string
+	after, err = cfg.After(stack, environment, e.scope(ctx, p, r, environment, &missing), own)
+	if err != nil {
+		return config.After{}, "", nil, err
+	}
+	if after.Ansible != nil {
+		contents, err := e.Contents(ctx, p, r.Commit, environment)
+		if err != nil {
+			return config.After{}, "", nil, err
+		}
+		parts := maps.Clone(contents[stack].Provision)
+		if parts == nil {
+			parts = map[string]string{}
+		}
+		inventory, err := json.Marshal(after.Ansible.Inventory)
+		if err != nil {
+			return config.After{}, "", nil, err
+		}
+		parts["inventory"] = e.Seal.Digest(inventory)
+		for name, value := range after.Ansible.Variables {
+			parts["variable "+name] = e.Seal.Digest(value)
+		}
+		parts["playbook"] = after.Ansible.Playbook
+		provision = digest(parts)
+	}
+	return after, provision, SensitiveStrings(own), nil
+}
+
+// Outputs returns the outputs of an instance's current state; nil without a state.
+func (e *Evaluator) Outputs(ctx context.Context, project, stack, environment string) (map[string]cty.Value, error) {
+	var current core.StateVersion
+	err := e.Store.View(ctx, func(tx core.Tx) (err error) {
+		current, err = tx.CurrentState(project, stack, environment)
+		return err
+	})
+	if core.CodeOf(err) == core.NotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	key := outputKey{project, stack, environment}
+	e.mu.Lock()
+	cached, ok := e.outputs[key]
+	e.mu.Unlock()
+	if ok && cached.version == current.ID {
+		return cached.values, nil
+	}
+	sealed, err := e.Blobs.Get(ctx, current.Blob)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := e.Seal.Open(current.Blob, sealed)
+	if err != nil {
+		return nil, err
+	}
+	values, err := config.OutputsFromState(plain)
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.outputs == nil {
+		e.outputs = map[outputKey]cachedOutputs{}
+	}
+	e.outputs[key] = cachedOutputs{version: current.ID, values: values}
+	return values, nil
+}
+
+// scope gives expressions access to the release and to upstream outputs. missing is
+// set to the stack whose outputs do not exist yet.
+func (e *Evaluator) scope(ctx context.Context, p core.Project, r core.Release, environment string, missing *string) config.Scope {
+	return config.Scope{
+		Commit: r.Commit,
+		Number: r.Number,
+		Outputs: func(stack string) (map[string]cty.Value, bool) {
+			values, err := e.Outputs(ctx, p.Name, stack, environment)
+			if err != nil || values == nil {
+				*missing = stack
+				return nil, false
+			}
+			return values, true
+		},
+	}
+}
+
+// Difference says, part by part, how what is wanted differs from what was applied.
+func Difference(applied, wanted map[string]string) []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		was, ok := applied[name]
+		switch {
+		case !ok:
+			out = append(out, name+" is new")
+		case was != wanted[name]:
+			out = append(out, fmt.Sprintf("%s changed (%s → %s)", name, short(was), short(wanted[name])))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(applied)) {
+		if _, ok := wanted[name]; !ok {
+			out = append(out, name+" is gone")
+		}
+	}
+	return out
+}
+
+// SensitiveStrings lists the texts inside sensitive outputs, for masking.
+func SensitiveStrings(outputs map[string]cty.Value) []string {
+	var out []string
+	for _, v := range outputs {
+		_, paths := v.UnmarkDeepWithPaths()
+		if len(paths) == 0 {
+			continue
+		}
+		plain, _ := v.UnmarkDeep()
+		_ = cty.Walk(plain, func(_ cty.Path, v cty.Value) (bool, error) {
+			if v.Type() == cty.String && v.IsKnown() && !v.IsNull() && v.AsString() != "" {
+				out = append(out, v.AsString())
+			}
+			return true, nil
+		})
+	}
+	return out
+}
+
+func digest(parts map[string]string) string {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(parts)) {
+		// Lengths keep ("ab", "c") apart from ("a", "bc").
+		_, _ = fmt.Fprintf(h, "%d:%s%d:%s", len(name), name, len(parts[name]), parts[name])
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func short(hash string) string {
+	const shown = 8
+	if len(hash) > shown && !strings.Contains(hash, " ") {
+		return hash[:shown]
+	}
+	return hash
+}
