@@ -1,0 +1,145 @@
+package config
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/zclconf/go-cty/cty"
+)
+
+// FileName is the name of the configuration file.
+const FileName = "terrace.hcl"
+
+// Config is a loaded configuration. It is safe for concurrent use when its Tree is.
+type Config struct {
+	Project Project
+	// Environments are in promotion order: each after those it names in After,
+	// otherwise as they are written.
+	Environments []Environment
+	// Stacks are sorted by name.
+	Stacks []Stack
+
+	loaded
+}
+
+// Project is the project block.
+type Project struct {
+	Name          string
+	Engine        string // "tofu" or "terraform"
+	EngineVersion string // a version constraint, "" for any
+	Stacks        []string
+	State         string // "terrace" or "stack"
+	Parallel      int
+}
+
+// Environment is an environment block.
+type Environment struct {
+	Name      string
+	After     []string
+	Bake      time.Duration
+	Queue     string // "newest" or "every"
+	Rollback  string // "manual" or "auto"
+	Secrets   []string
+	Variables cty.Value // an object, never null
+
+	Approval   *Approval // nil when nobody has to approve
+	Windows    []Window  // open in any of them; empty means always
+	MaxDestroy *int      // rule 15; nil means no limit
+	MaxReplace *int
+}
+
+// Approval is who has to agree before an environment changes (rule 11).
+type Approval struct {
+	Count  int
+	From   []string // "group:NAME" or "user:NAME"; empty means any operator
+	Others bool     // neither the commit's author nor who asked for the rollout
+}
+
+// Window is when an environment may change (rule 24).
+type Window struct {
+	Days     []time.Weekday // empty means every day
+	From, To time.Duration  // since midnight; From > To goes over midnight
+	Zone     *time.Location
+}
+
+// Stack is a stack, discovered or written as a block.
+type Stack struct {
+	Name         string
+	Discovered   bool     // it has no block of its own
+	Environments []string // in promotion order
+	Immutable    []string
+	Stateful     []string
+	ZeroDowntime bool
+	BeforeChange bool // it has a before_change block
+}
+
+// Instance is a stack in one environment. All paths are relative to the root of the
+// repository.
+type Instance struct {
+	Stack     string
+	Path      string
+	DependsOn []string // stacks whose outputs it uses
+	Reads     []string // globs
+	VarFiles  []string // in order of precedence, the last one wins
+
+	HasVerify  bool
+	HasAnsible bool
+	Playbook   string // "" without Ansible
+}
+
+// Scope is what expressions see beside the configuration itself.
+type Scope struct {
+	Commit  string
+	Number  int64
+	Sandbox *Sandbox // nil elsewhere
+	// Outputs returns the outputs of another stack in the same environment, and false
+	// when it has none yet because it was never applied there.
+	Outputs func(stack string) (map[string]cty.Value, bool)
+}
+
+// Sandbox names the sandbox that an evaluation is for.
+type Sandbox struct{ Name, Owner string }
+
+// Inputs is what goes into the engine. A variable that a var file sets is in Variables
+// only when an input overrides it, so passing the var files first and Variables last
+// gives the right precedence.
+type Inputs struct {
+	Path      string
+	Variables map[string]json.RawMessage
+	VarFiles  []string
+	// Upstream lists, by stack, the outputs that the inputs use.
+	Upstream map[string][]string
+	// Sensitive lists the variables whose values hold something sensitive.
+	Sensitive []string
+}
+
+// After is what follows an apply.
+type After struct {
+	Ansible *Ansible // nil when the stack has none
+	Verify  []Verify
+}
+
+// Ansible is an ansible block, evaluated.
+type Ansible struct {
+	Playbook  string            `json:"playbook"` // relative to the root of the repository
+	Inventory map[string][]Host `json:"inventory"`
+	Variables map[string]json.RawMessage
+	Secrets   []string
+	Check     bool
+	Within    time.Duration // how long to wait for hosts to answer
+}
+
+// Host is a host of an inventory group.
+type Host struct {
+	Name string                     `json:"name"`
+	Vars map[string]json.RawMessage `json:"vars,omitempty"`
+}
+
+// Verify is a verify block, evaluated.
+type Verify struct {
+	Kind    string // "http" or "command"
+	URL     string
+	Status  int
+	Command []string
+	Within  time.Duration
+}
