@@ -223,6 +223,7 @@ type Run struct {
 	Changes    Changes
 	HasPlan    bool
 	NoChanges  bool
+	Applied    bool   // it began to apply: infrastructure may have changed
 	PlanDigest string // digest of what the plan would do, for approvals
 	Approved   string // the plan digest a person approved
 	Error      *RunError

@@ -7,6 +7,9 @@ import (
 	"github.com/terrace-cd/terrace/internal/core"
 )
 
+// BakeOver is who ends the verify runs of a bake that is complete.
+const BakeOver = "the bake's end"
+
 // Cancel asks a run to stop. A run without a runner ends at once; one that applies is
 // interrupted and its state kept (rule 18).
 func (s *Service) Cancel(ctx context.Context, by, id string) (run core.Run, err error) {

@@ -205,6 +205,7 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		if err := tx.PutInstance(instance); err != nil {
 			return err
 		}
+		run.Applied = true
 		return move(tx, &run, core.RunApplying, core.ByReconciler, "server")
 	})
 	if err != nil {

@@ -1,0 +1,195 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/promotion"
+	"github.com/terrace-cd/terrace/internal/service/runs"
+)
+
+// act carries one decision out, in one transaction that repeats the decision's
+// guard. Conflict: the rows have moved on since the snapshot.
+func (w *worker) act(ctx context.Context, s *snapshot, d promotion.Decision) error {
+	var interrupt *core.Run
+	err := w.Store.Update(ctx, func(tx core.Tx) error {
+		interrupt = nil
+		switch d := d.(type) {
+		case promotion.Admit:
+			return w.admit(tx, s, d)
+		case promotion.Start:
+			return w.start(tx, s, d)
+		case promotion.Supersede:
+			if d.Run == "" {
+				return w.setStage(tx, s, promotion.SetStage{Rollout: d.Rollout, Stage: d.Stage, From: s.stages[d.Stage].Status,
+					Status: core.StageSuperseded, WaitsFor: fmt.Sprintf("release %d took its place", d.By)})
+			}
+			run, err := tx.Run(d.Run)
+			if err != nil {
+				return err
+			}
+			if run.Status.Active() {
+				interrupt = &run
+			}
+			run.Error = &core.RunError{Code: "superseded", Message: fmt.Sprintf("release %d took its place before anything was changed", d.By)}
+			return w.Runs.Move(tx, &run, core.RunSuperseded)
+		case promotion.CancelRun:
+			run, err := tx.Run(d.Run)
+			if err != nil {
+				return err
+			}
+			if run.Status.Active() {
+				interrupt = &run
+			}
+			return w.Runs.CancelIn(tx, "the rollout's cancellation", &run)
+		case promotion.StopWatch:
+			run, err := tx.Run(d.Run)
+			if err != nil {
+				return err
+			}
+			return w.Runs.CancelIn(tx, runs.BakeOver, &run)
+		case promotion.SetStage:
+			return w.setStage(tx, s, d)
+		case promotion.SetRollout:
+			if err := tx.SetRollout(d.Rollout, d.From, d.Status); err != nil {
+				return err
+			}
+			return tx.AddEvent(core.Event{By: "server", Kind: "rollout." + string(d.Status), Project: w.project, On: d.Rollout,
+				Data: map[string]string{"release": fmt.Sprint(s.rollouts[d.Rollout].Release.Number)}})
+		case promotion.SetHold:
+			return w.setHold(tx, d)
+		}
+		return fmt.Errorf("a decision of an unknown kind: %T", d)
+	})
+	if err == nil && interrupt != nil && w.Runs.Interrupt != nil {
+		w.Runs.Interrupt(*interrupt)
+	}
+	return err
+}
+
+// admit gives a stage the lease of its environment, with a new fence (rule 4).
+func (w *worker) admit(tx core.Tx, s *snapshot, d promotion.Admit) error {
+	environment, err := tx.Environment(w.project, d.Environment)
+	if err != nil {
+		return err
+	}
+	release := s.rollouts[d.Rollout].Release
+	if environment.Stage != "" || environment.Entered > release.Number {
+		return core.Errorf(core.Conflict, "%s is taken", d.Environment)
+	}
+	stage, err := tx.Stage(d.Stage)
+	if err != nil {
+		return err
+	}
+	if stage.Fence, err = tx.NextFence(); err != nil {
+		return err
+	}
+	environment.Stage, environment.Fence, environment.Entered = stage.ID, stage.Fence, release.Number
+	if err := tx.PutEnvironment(environment); err != nil {
+		return err
+	}
+	stage.Status, stage.WaitsFor, stage.Started = core.StageRunning, "", tx.Now()
+	if err := tx.UpdateStage(stage, core.StageWaiting); err != nil {
+		return err
+	}
+	return tx.AddEvent(core.Event{By: "server", Kind: "stage.entered", Project: w.project, On: d.Environment,
+		Data: map[string]string{"release": fmt.Sprint(release.Number), "rollout": d.Rollout, "fence": fmt.Sprint(stage.Fence)}})
+}
+
+// start makes a run.
+func (w *worker) start(tx core.Tx, s *snapshot, d promotion.Start) error {
+	stage := s.stages[d.Stage]
+	environment, err := tx.Environment(w.project, stage.Environment)
+	if err != nil {
+		return err
+	}
+	if environment.Stage != d.Stage {
+		return core.Errorf(core.Conflict, "the stage does not hold the lease of %s", stage.Environment)
+	}
+	others, err := tx.Runs(core.RunFilter{Project: w.project, Environment: stage.Environment, Stack: d.Stack, Limit: 5})
+	if err != nil {
+		return err
+	}
+	for _, o := range others {
+		if !o.Status.Terminal() && (o.Kind == core.KindVerify) == (d.Kind == core.KindVerify) {
+			return core.Errorf(core.Conflict, "%s is %s at %s", o.ID, o.Status, o.Instance())
+		}
+	}
+	now := tx.Now()
+	run := core.Run{ID: core.NewID(core.PrefixRun, now), Project: w.project, Stage: d.Stage, Rollout: d.Rollout, Stack: d.Stack, Environment: stage.Environment,
+		Kind: d.Kind, Status: core.RunQueued, Release: s.rollouts[d.Rollout].Release, Created: now, PhaseAt: now}
+	if d.Kind == core.KindDeploy {
+		a := w.memo[d.Stage][d.Stack]
+		run.InputDigest, run.Components = a.wanted.Digest, a.wanted.Parts
+	}
+	if err := tx.AddRun(run); err != nil {
+		return err
+	}
+	return tx.AddEvent(core.Event{By: "server", Kind: "run.queued", Project: w.project, On: run.ID,
+		Data: map[string]string{"instance": run.Instance(), "kind": string(run.Kind), "release": fmt.Sprint(run.Release.Number)}})
+}
+
+// setStage moves a stage, frees the lease when it is over, and remembers what was
+// verified where.
+func (w *worker) setStage(tx core.Tx, s *snapshot, d promotion.SetStage) error {
+	stage, err := tx.Stage(d.Stage)
+	if err != nil {
+		return err
+	}
+	release := s.rollouts[d.Rollout].Release
+	changed := stage.Status != d.Status
+	stage.Status, stage.WaitsFor = d.Status, d.WaitsFor
+	if a := w.bakes[d.Stage]; a != nil && d.From == core.StageBaking {
+		stage.Baked += a.pending
+		a.pending = 0
+	}
+	if d.Status.Terminal() {
+		stage.Finished = tx.Now()
+	}
+	if err := tx.UpdateStage(stage, d.From); err != nil {
+		return err
+	}
+	if !changed {
+		return nil
+	}
+	environment, err := tx.Environment(w.project, stage.Environment)
+	if err != nil {
+		return err
+	}
+	if d.Status == core.StageSucceeded {
+		environment.Verified = max(environment.Verified, release.Number)
+		if h := environment.Hold; h != nil && h.Kind == core.HoldFailure && h.Release <= release.Number {
+			environment.Hold = nil // what failed is corrected
+		}
+		var stacks []string
+		for _, in := range s.configs[release.Commit].Instances(stage.Environment) {
+			stacks = append(stacks, in.Stack)
+		}
+		if err := tx.AdvanceInstances(w.project, stage.Environment, stacks, release); err != nil {
+			return err
+		}
+	}
+	if d.Status.Terminal() && environment.Stage == stage.ID {
+		environment.Stage = ""
+	}
+	if err := tx.PutEnvironment(environment); err != nil {
+		return err
+	}
+	return tx.AddEvent(core.Event{By: "server", Kind: "stage." + string(d.Status), Project: w.project, On: stage.Environment,
+		Data: map[string]string{"release": fmt.Sprint(release.Number), "rollout": d.Rollout}})
+}
+
+func (w *worker) setHold(tx core.Tx, d promotion.SetHold) error {
+	environment, err := tx.Environment(w.project, d.Environment)
+	if err != nil {
+		return err
+	}
+	hold := d.Hold
+	hold.Since = tx.Now()
+	environment.Hold = &hold
+	if err := tx.PutEnvironment(environment); err != nil {
+		return err
+	}
+	return tx.AddEvent(core.Event{By: "server", Kind: "environment.held", Project: w.project, On: d.Environment, Data: map[string]string{"reason": hold.Reason}})
+}

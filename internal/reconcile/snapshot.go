@@ -1,0 +1,272 @@
+package reconcile
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/terrace-cd/terrace/internal/config"
+	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/promotion"
+	"github.com/terrace-cd/terrace/internal/service/wanted"
+	"github.com/terrace-cd/terrace/internal/source"
+)
+
+// snapshot is what promotion may know, with what acting on it needs.
+type snapshot struct {
+	promotion.Snapshot
+	now       time.Time
+	project   core.Project
+	rollouts  map[string]core.Rollout
+	stages    map[string]core.Stage
+	configs   map[string]*config.Config // by commit
+	instances map[[2]string]core.InstanceState
+	runs      map[string][]core.Run // by stage, newest first
+	leased    map[string]bool       // stages that hold their environment's lease
+}
+
+// answer is what an instance needs in a stage. It is kept for the stage's life once
+// it cannot change any more: when it is up to date, or a run was made from it.
+type answer struct {
+	need   promotion.Need
+	wanted wanted.Wanted
+}
+
+// accrual measures a bake by this process's monotonic clock (rule 17): a clock that
+// is set changes nothing, and time without a server does not count.
+type accrual struct {
+	last    time.Time     // carries a monotonic reading
+	pending time.Duration // measured, not yet stored
+}
+
+// storeBakeEvery is how much of a bake a crash may lose.
+const storeBakeEvery = 5 * time.Second
+
+func (w *worker) snapshot(ctx context.Context) (*snapshot, error) {
+	s := &snapshot{rollouts: map[string]core.Rollout{}, stages: map[string]core.Stage{}, configs: map[string]*config.Config{},
+		instances: map[[2]string]core.InstanceState{}, runs: map[string][]core.Run{}, leased: map[string]bool{}}
+	s.Environments = map[string]core.EnvironmentState{}
+	var open []core.Rollout
+	if err := w.Store.View(ctx, func(tx core.Tx) (err error) {
+		s.now = tx.Now()
+		if s.project, err = tx.Project(w.project); err != nil {
+			return err
+		}
+		environments, err := tx.Environments(w.project)
+		if err != nil {
+			return err
+		}
+		for _, e := range environments {
+			s.Environments[e.Name] = e
+		}
+		if open, err = tx.Rollouts(w.project, true, 0); err != nil {
+			return err
+		}
+		needInstances := false
+		for _, ro := range open {
+			for _, st := range ro.Stages {
+				if !st.Status.HoldsLease() {
+					continue
+				}
+				needInstances = true
+				if s.runs[st.ID], err = tx.Runs(core.RunFilter{Project: w.project, Stage: st.ID}); err != nil {
+					return err
+				}
+			}
+		}
+		if !needInstances {
+			return nil
+		}
+		instances, err := tx.Instances(w.project)
+		for _, i := range instances {
+			s.instances[[2]string{i.Stack, i.Environment}] = i
+		}
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	s.Project, s.Stopped = w.project, s.project.Stopped
+	slices.SortStableFunc(open, func(a, b core.Rollout) int {
+		if a.Release.Number != b.Release.Number {
+			return int(a.Release.Number - b.Release.Number)
+		}
+		return a.Created.Compare(b.Created)
+	})
+	for _, ro := range open {
+		out, err := w.rollout(ctx, s, ro)
+		if err != nil {
+			return nil, err
+		}
+		s.Rollouts = append(s.Rollouts, out)
+	}
+	return s, nil
+}
+
+func (w *worker) rollout(ctx context.Context, s *snapshot, ro core.Rollout) (promotion.Rollout, error) {
+	s.rollouts[ro.ID] = ro
+	out := promotion.Rollout{ID: ro.ID, Release: ro.Release, Status: ro.Status, Manual: ro.Manual, Cancel: ro.Cancel, Created: ro.Created}
+	if ro.Release.Invalid != "" {
+		return out, nil
+	}
+	cfg := s.configs[ro.Release.Commit]
+	if cfg == nil {
+		var err error
+		if cfg, err = w.Wanted.Config(ctx, s.project, ro.Release.Commit); err != nil {
+			return out, err
+		}
+		s.configs[ro.Release.Commit] = cfg
+	}
+	for _, st := range ro.Stages {
+		s.stages[st.ID] = st
+		stage := promotion.Stage{ID: st.ID, Status: st.Status, WaitsFor: st.WaitsFor, Baked: st.Baked, Parallel: cfg.Project.Parallel,
+			Config: promotion.Environment{Name: st.Environment}}
+		for _, e := range cfg.Environments {
+			if e.Name == st.Environment {
+				stage.Config = promotion.Environment{Name: e.Name, After: e.After, Bake: e.Bake, Every: e.Queue == "every"}
+			}
+		}
+		if st.Status == core.StageBaking {
+			stage.Baked += w.accrue(st.ID)
+		}
+		if st.Status.HoldsLease() {
+			s.leased[st.ID] = true
+			var err error
+			if stage.Instances, err = w.instances(ctx, s, cfg, ro, st); err != nil {
+				return out, err
+			}
+		}
+		out.Stages = append(out.Stages, stage)
+	}
+	return out, nil
+}
+
+// accrue returns how much of a bake was measured and is not stored yet.
+func (w *worker) accrue(stage string) time.Duration {
+	now := time.Now()
+	a := w.bakes[stage]
+	if a == nil {
+		a = &accrual{last: now}
+		w.bakes[stage] = a
+	}
+	a.pending += now.Sub(a.last)
+	a.last = now
+	return a.pending
+}
+
+// instances says what each stack of a stage needs, in dependency order, so that an
+// instance is only asked about once its upstreams are done (rule 10).
+func (w *worker) instances(ctx context.Context, s *snapshot, cfg *config.Config, ro core.Rollout, st core.Stage) ([]promotion.Instance, error) {
+	var contents map[string]source.Content
+	done := map[string]bool{}
+	present := map[string]bool{}
+	var out []promotion.Instance
+	for _, in := range cfg.Instances(st.Environment) {
+		present[in.Stack] = true
+		state := s.instances[[2]string{in.Stack, st.Environment}]
+		p := promotion.Instance{Stack: in.Stack, DependsOn: in.DependsOn, Need: promotion.NeedUnknown, Unknown: state.Unknown != "", Verify: in.HasVerify}
+		p.Run, p.Watch = newest(s.runs[st.ID], in.Stack)
+		ready := true
+		for _, up := range in.DependsOn {
+			ready = ready && done[up]
+		}
+		if ready {
+			if contents == nil {
+				var err error
+				if contents, err = w.Wanted.Contents(ctx, s.project, ro.Release.Commit, st.Environment); err != nil {
+					return nil, err
+				}
+			}
+			a, err := w.answer(ctx, s, cfg, ro, st, in.Stack, contents[in.Stack], state, p.Run)
+			if err != nil {
+				return nil, err
+			}
+			p.Need = a.need
+			done[in.Stack] = a.need == promotion.NeedNothing || p.Run != nil && p.Run.Status == core.RunSucceeded && p.Run.Kind == core.KindDeploy
+		}
+		out = append(out, p)
+	}
+	for key, state := range s.instances {
+		if key[1] != st.Environment || present[key[0]] {
+			continue
+		}
+		p, ends, err := w.removed(ctx, s, st, state)
+		if err != nil {
+			return nil, err
+		}
+		if !ends {
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
+
+// answer evaluates an instance, or remembers.
+func (w *worker) answer(ctx context.Context, s *snapshot, cfg *config.Config, ro core.Rollout, st core.Stage, stack string, content source.Content, state core.InstanceState, run *promotion.Run) (answer, error) {
+	if a, ok := w.memo[st.ID][stack]; ok && (run != nil && !run.Status.Terminal() || a.need == promotion.NeedNothing && state.Digest == a.wanted.Digest) {
+		return a, nil
+	}
+	wanted, err := w.Wanted.Instance(ctx, s.project, ro.Release, cfg, st.Environment, stack, content)
+	a := answer{need: promotion.NeedRun, wanted: wanted}
+	switch {
+	case core.CodeOf(err) == core.Invalid:
+		// The release cannot be evaluated here. A run will say so, with the message.
+		w.Log.Info("an instance cannot be evaluated", "project", w.project, "instance", core.InstanceName(stack, st.Environment), "error", err)
+	case err != nil:
+		return answer{}, err
+	case !wanted.Ready:
+		a.need = promotion.NeedRun // an upstream that is done and has no outputs: the run says so
+	case state.Digest != "" && state.Digest == wanted.Digest && state.Unknown == "":
+		a.need = promotion.NeedNothing
+	}
+	if w.memo[st.ID] == nil {
+		w.memo[st.ID] = map[string]answer{}
+	}
+	w.memo[st.ID][stack] = a
+	return a, nil
+}
+
+// removed judges an instance whose stack left the configuration (rule 27). With
+// nothing in its state it simply ends.
+func (w *worker) removed(ctx context.Context, s *snapshot, st core.Stage, state core.InstanceState) (p promotion.Instance, ends bool, err error) {
+	p = promotion.Instance{Stack: state.Stack, Need: promotion.NeedRun, Removed: true, Unknown: state.Unknown != ""}
+	p.Run, _ = newest(s.runs[st.ID], state.Stack)
+	if p.Run != nil && !p.Run.Status.Terminal() || p.Unknown {
+		return p, false, nil
+	}
+	err = w.Store.Update(ctx, func(tx core.Tx) error {
+		current, err := tx.CurrentState(state.Project, state.Stack, state.Environment)
+		if err != nil && core.CodeOf(err) != core.NotFound {
+			return err
+		}
+		ends = current.Resources == 0
+		if !ends {
+			return nil
+		}
+		if err := tx.DeleteInstance(state.Project, state.Stack, state.Environment); err != nil {
+			return err
+		}
+		return tx.AddEvent(core.Event{By: "server", Kind: "instance.ended", Project: state.Project, On: core.InstanceName(state.Stack, state.Environment)})
+	})
+	return p, ends, err
+}
+
+// newest finds an instance's newest run and newest watch among a stage's runs.
+func newest(list []core.Run, stack string) (run, watch *promotion.Run) {
+	for _, r := range list {
+		if r.Stack != stack {
+			continue
+		}
+		p := &promotion.Run{ID: r.ID, Kind: r.Kind, Status: r.Status, Applied: r.Applied}
+		if r.Error != nil {
+			p.Code = r.Error.Code
+		}
+		if r.Kind == core.KindVerify {
+			if watch == nil {
+				watch = p
+			}
+		} else if run == nil {
+			run = p
+		}
+	}
+	return run, watch
+}
