@@ -296,3 +296,14 @@ type Token struct {
 type Reason struct {
 	Reason string `json:"reason,omitempty"`
 }
+
+// SecretValue sets a secret.
+type SecretValue struct {
+	Value string `json:"value"`
+}
+
+// CreateToken asks for a token.
+type CreateToken struct {
+	Name string `json:"name" doc:"for people: whose, or what for"`
+	TTL  string `json:"ttl,omitempty" doc:"how long it lives, a Go duration; default: until revoked"`
+}

@@ -1,0 +1,196 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/terrace-cd/terrace/internal/wire"
+)
+
+// What people ask: one try each.
+
+func get[T any](ctx context.Context, c *Client, path string, q ...string) (out T, err error) {
+	err = c.do(ctx, request{method: "GET", path: path, query: query(q...)}, nil, &out)
+	return out, err
+}
+
+func post[T any](ctx context.Context, c *Client, path string, in any) (out T, err error) {
+	err = c.do(ctx, request{method: "POST", path: path}, in, &out)
+	return out, err
+}
+
+// Projects lists the projects.
+func (c *Client) Projects(ctx context.Context) ([]wire.Project, error) {
+	return get[[]wire.Project](ctx, c, "/projects")
+}
+
+// AddProject adds a project. The answer holds its webhook.
+func (c *Client) AddProject(ctx context.Context, p wire.AddProject) (wire.Project, error) {
+	return post[wire.Project](ctx, c, "/projects", p)
+}
+
+// Project shows a project.
+func (c *Client) Project(ctx context.Context, name string) (wire.Project, error) {
+	return get[wire.Project](ctx, c, path("projects", name))
+}
+
+// RemoveProject forgets a project and what Terrace knows of it.
+func (c *Client) RemoveProject(ctx context.Context, name string) error {
+	return c.do(ctx, request{method: "DELETE", path: path("projects", name)}, nil, nil)
+}
+
+// Acknowledge accepts that deployed commits are gone from the branch (rule 2).
+func (c *Client) Acknowledge(ctx context.Context, name string) (wire.Project, error) {
+	return post[wire.Project](ctx, c, path("projects", name, "acknowledge"), struct{}{})
+}
+
+// Status is the board of a project; why adds each instance's differences.
+func (c *Client) Status(ctx context.Context, project string, why bool) (wire.Status, error) {
+	asked := ""
+	if why {
+		asked = "true"
+	}
+	return get[wire.Status](ctx, c, path("projects", project, "status"), "why", asked)
+}
+
+// Rollouts lists a project's rollouts, newest first; limit 0 is the server's default.
+func (c *Client) Rollouts(ctx context.Context, project string, limit int) ([]wire.Rollout, error) {
+	return get[[]wire.Rollout](ctx, c, path("projects", project, "rollouts"), "limit", number(limit))
+}
+
+// StartRollout starts a rollout.
+func (c *Client) StartRollout(ctx context.Context, project string, s wire.StartRollout) (wire.Rollout, error) {
+	return post[wire.Rollout](ctx, c, path("projects", project, "rollouts"), s)
+}
+
+// Rollout shows a rollout with its runs.
+func (c *Client) Rollout(ctx context.Context, id string) (wire.Rollout, error) {
+	return get[wire.Rollout](ctx, c, path("rollouts", id))
+}
+
+// CancelRollout stops a rollout.
+func (c *Client) CancelRollout(ctx context.Context, id string) (wire.Rollout, error) {
+	return post[wire.Rollout](ctx, c, path("rollouts", id, "cancel"), struct{}{})
+}
+
+// RunFilter selects runs; empty fields select all.
+type RunFilter struct {
+	Environment, Rollout, Stack string
+	Limit                       int
+}
+
+// Runs lists a project's runs, newest first.
+func (c *Client) Runs(ctx context.Context, project string, f RunFilter) ([]wire.Run, error) {
+	return get[[]wire.Run](ctx, c, path("projects", project, "runs"),
+		"environment", f.Environment, "rollout", f.Rollout, "stack", f.Stack, "limit", number(f.Limit))
+}
+
+// Run shows a run.
+func (c *Client) Run(ctx context.Context, id string) (wire.Run, error) {
+	return get[wire.Run](ctx, c, path("runs", id))
+}
+
+// Plan shows what a run proposes.
+func (c *Client) Plan(ctx context.Context, id string) (wire.Plan, error) {
+	return get[wire.Plan](ctx, c, path("runs", id, "plan"))
+}
+
+// CancelRun asks a run to stop.
+func (c *Client) CancelRun(ctx context.Context, id string) (wire.Run, error) {
+	return post[wire.Run](ctx, c, path("runs", id, "cancel"), struct{}{})
+}
+
+// RecoverRun starts a recover run for an unknown outcome (rule 20).
+func (c *Client) RecoverRun(ctx context.Context, id string) (wire.Run, error) {
+	return post[wire.Run](ctx, c, path("runs", id, "recover"), struct{}{})
+}
+
+// Approve lets a run that awaits it go on.
+func (c *Client) Approve(ctx context.Context, id, reason string) (wire.Run, error) {
+	return post[wire.Run](ctx, c, path("runs", id, "approve"), wire.Reason{Reason: reason})
+}
+
+// Reject ends a run that awaits approval.
+func (c *Client) Reject(ctx context.Context, id, reason string) (wire.Run, error) {
+	return post[wire.Run](ctx, c, path("runs", id, "reject"), wire.Reason{Reason: reason})
+}
+
+// States lists the instances that have a state.
+func (c *Client) States(ctx context.Context, project string) ([]wire.StateVersion, error) {
+	return get[[]wire.StateVersion](ctx, c, path("projects", project, "states"))
+}
+
+// State shows an instance's state, its lock and its recovery slot.
+func (c *Client) State(ctx context.Context, project, environment, stack string) (wire.State, error) {
+	return get[wire.State](ctx, c, path("projects", project, "states", environment, stack))
+}
+
+// StateVersions lists an instance's state versions, newest first.
+func (c *Client) StateVersions(ctx context.Context, project, environment, stack string) ([]wire.StateVersion, error) {
+	return get[[]wire.StateVersion](ctx, c, path("projects", project, "states", environment, stack, "versions"))
+}
+
+// PullState returns a stored state as it is; version 0 is the current one.
+func (c *Client) PullState(ctx context.Context, project, environment, stack string, version int64) ([]byte, error) {
+	return get[[]byte](ctx, c, path("projects", project, "states", environment, stack, "pull"), "version", number(version))
+}
+
+// PushState stores a state, under the rules of any write.
+func (c *Client) PushState(ctx context.Context, project, environment, stack string, state []byte) (wire.StateVersion, error) {
+	return post[wire.StateVersion](ctx, c, path("projects", project, "states", environment, stack, "push"), state)
+}
+
+// UnlockState takes a lock away from who holds it.
+func (c *Client) UnlockState(ctx context.Context, project, environment, stack, reason string) error {
+	return c.do(ctx, request{method: "POST", path: path("projects", project, "states", environment, stack, "unlock")}, wire.Reason{Reason: reason}, nil)
+}
+
+// Inventory returns an instance's Ansible inventory, in the --list form.
+func (c *Client) Inventory(ctx context.Context, project, environment, stack string) (json.RawMessage, error) {
+	return get[json.RawMessage](ctx, c, path("projects", project, "inventory", environment, stack))
+}
+
+// Secrets lists the names of an environment's secrets.
+func (c *Client) Secrets(ctx context.Context, project, environment string) ([]string, error) {
+	return get[[]string](ctx, c, path("projects", project, "secrets", environment))
+}
+
+// SetSecret stores a secret's value.
+func (c *Client) SetSecret(ctx context.Context, project, environment, name, value string) error {
+	return c.do(ctx, request{method: "PUT", path: path("projects", project, "secrets", environment, name)}, wire.SecretValue{Value: value}, nil)
+}
+
+// RemoveSecret forgets a secret.
+func (c *Client) RemoveSecret(ctx context.Context, project, environment, name string) error {
+	return c.do(ctx, request{method: "DELETE", path: path("projects", project, "secrets", environment, name)}, nil, nil)
+}
+
+// Tokens lists the tokens, without their secrets.
+func (c *Client) Tokens(ctx context.Context) ([]wire.Token, error) {
+	return get[[]wire.Token](ctx, c, "/tokens")
+}
+
+// CreateToken makes a token; its secret is in the answer and nowhere else.
+func (c *Client) CreateToken(ctx context.Context, t wire.CreateToken) (wire.Token, error) {
+	return post[wire.Token](ctx, c, "/tokens", t)
+}
+
+// RevokeToken makes a token worthless.
+func (c *Client) RevokeToken(ctx context.Context, id string) error {
+	return c.do(ctx, request{method: "DELETE", path: path("tokens", id)}, nil, nil)
+}
+
+// Hold stops an environment: nothing enters it until somebody lifts the hold.
+func (c *Client) Hold(ctx context.Context, project, environment, reason string) error {
+	return c.do(ctx, request{method: "POST", path: path("projects", project, "environments", environment, "hold")}, wire.Reason{Reason: reason}, nil)
+}
+
+// Unhold lifts a hold.
+func (c *Client) Unhold(ctx context.Context, project, environment string) error {
+	return c.do(ctx, request{method: "DELETE", path: path("projects", project, "environments", environment, "hold")}, nil, nil)
+}
+
+// Events returns events after a number, oldest first; project "" means all.
+func (c *Client) Events(ctx context.Context, project string, after int64) ([]wire.Event, error) {
+	return get[[]wire.Event](ctx, c, "/events", "project", project, "after", number(after))
+}

@@ -1,0 +1,61 @@
+package client
+
+import (
+	"context"
+
+	"github.com/terrace-cd/terrace/internal/wire"
+)
+
+// What a runner says. Every call insists: it returns nil, a definite refusal
+// (*Error), or the end of ctx.
+
+// Claim starts the attempt that the token was made for.
+func (c *Client) Claim(ctx context.Context, run string, claim wire.Claim) (job wire.Job, err error) {
+	err = c.insist(ctx, request{method: "POST", path: path("runs", run, "claim")}, claim, &job)
+	return job, err
+}
+
+// Phase reports that a phase begins.
+func (c *Client) Phase(ctx context.Context, run, status string) error {
+	return c.insist(ctx, request{method: "POST", path: path("runs", run, "phase")}, wire.Phase{Status: status}, nil)
+}
+
+// Planned reports a plan and hears what to do with it.
+func (c *Client) Planned(ctx context.Context, run string, planned wire.Planned) (next wire.Next, err error) {
+	err = c.insist(ctx, request{method: "POST", path: path("runs", run, "planned")}, planned, &next)
+	return next, err
+}
+
+// Applied reports the end of a good apply and hears what follows it.
+func (c *Client) Applied(ctx context.Context, run string, applied wire.Applied) (after wire.After, err error) {
+	err = c.insist(ctx, request{method: "POST", path: path("runs", run, "applied")}, applied, &after)
+	return after, err
+}
+
+// Provisioned reports the end of good provisioning and hears what follows it.
+func (c *Client) Provisioned(ctx context.Context, run string, provisioned wire.Provisioned) (after wire.After, err error) {
+	err = c.insist(ctx, request{method: "POST", path: path("runs", run, "provisioned")}, provisioned, &after)
+	return after, err
+}
+
+// Recovered delivers a state that the engine could not upload, as it is: the server
+// keeps it in the instance's recovery slot.
+func (c *Client) Recovered(ctx context.Context, run string, state []byte) error {
+	return c.insist(ctx, request{method: "POST", path: path("runs", run, "recovered")}, state, nil)
+}
+
+// Finish ends the attempt.
+func (c *Client) Finish(ctx context.Context, run string, finish wire.Finish) error {
+	return c.insist(ctx, request{method: "POST", path: path("runs", run, "finish")}, finish, nil)
+}
+
+// Heartbeat says that the runner lives, once: the next one is due soon anyway.
+func (c *Client) Heartbeat(ctx context.Context, run string) (beat wire.Beat, err error) {
+	err = c.do(ctx, request{method: "POST", path: path("runs", run, "heartbeat")}, struct{}{}, &beat)
+	return beat, err
+}
+
+// SendLogs appends chunks to the run's log.
+func (c *Client) SendLogs(ctx context.Context, run string, chunks []wire.LogChunk) error {
+	return c.insist(ctx, request{method: "POST", path: path("runs", run, "logs")}, chunks, nil)
+}
