@@ -119,6 +119,9 @@ func (w *worker) reconcile(ctx context.Context) (time.Duration, error) {
 		decisions := promotion.Decide(s.Snapshot, s.now)
 		if len(decisions) == 0 {
 			w.forget(s)
+			if err := w.storeBakes(ctx); err != nil {
+				return 0, err
+			}
 			if due := promotion.NextDue(s.Snapshot, s.now); !due.IsZero() {
 				return max(due.Sub(s.now), 50*time.Millisecond), nil
 			}
@@ -158,4 +161,26 @@ func (w *worker) forget(s *snapshot) {
 			delete(w.bakes, stage)
 		}
 	}
+}
+
+// storeBakes writes what bakes accrued, now and then, so that a crash costs a bake at
+// most storeBakeEvery.
+func (w *worker) storeBakes(ctx context.Context) error {
+	for id, a := range w.bakes {
+		if a.pending < storeBakeEvery {
+			continue
+		}
+		if err := w.Store.Update(ctx, func(tx core.Tx) error {
+			stage, err := tx.Stage(id)
+			if err != nil || stage.Status != core.StageBaking {
+				return err
+			}
+			stage.Baked += a.pending
+			return tx.UpdateStage(stage, core.StageBaking)
+		}); err != nil {
+			return err
+		}
+		a.pending = 0
+	}
+	return nil
 }

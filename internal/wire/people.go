@@ -307,3 +307,8 @@ type CreateToken struct {
 	Name string `json:"name" doc:"for people: whose, or what for"`
 	TTL  string `json:"ttl,omitempty" doc:"how long it lives, a Go duration; default: until revoked"`
 }
+
+// Entry is a link that lets a browser in once.
+type Entry struct {
+	Path string `json:"path"`
+}

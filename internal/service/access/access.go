@@ -20,6 +20,8 @@ type Service struct {
 	Store core.Store
 	Seal  core.Sealer
 	Bus   *bus.Bus
+
+	entries entries
 }
 
 // Identity is who makes a request.

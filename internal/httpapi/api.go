@@ -1,0 +1,263 @@
+// Package httpapi is the server's HTTP side: identity, routes, errors to statuses,
+// OpenAPI, live streams, webhooks and the state protocol. It decides nothing: each
+// route authenticates, calls one service and converts.
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/service/access"
+	"github.com/terrace-cd/terrace/internal/service/board"
+	"github.com/terrace-cd/terrace/internal/service/bus"
+	"github.com/terrace-cd/terrace/internal/service/projects"
+	"github.com/terrace-cd/terrace/internal/service/rollouts"
+	"github.com/terrace-cd/terrace/internal/service/runs"
+	"github.com/terrace-cd/terrace/internal/service/state"
+	"github.com/terrace-cd/terrace/internal/service/wanted"
+)
+
+// API serves everything under one address.
+type API struct {
+	Access   *access.Service
+	Board    *board.Service
+	Bus      *bus.Bus
+	Projects *projects.Service
+	Rollouts *rollouts.Service
+	Runs     *runs.Service
+	State    *state.Service
+	Wanted   *wanted.Evaluator
+	Store    core.Store
+	Log      *slog.Logger
+	// Ask makes a project's branch be read soon.
+	Ask func(project string)
+	// Pages serves the web pages, below identity.
+	Pages   http.Handler
+	Version string
+}
+
+// bodyLimit bounds what a request may carry, in bytes, where no route says otherwise.
+const bodyLimit = 8 << 20
+
+// problem is how every error looks on the wire.
+type problem struct {
+	Code    string   `json:"code"`
+	Message string   `json:"message"`
+	Details []string `json:"details,omitempty"`
+	status  int
+}
+
+func (p *problem) Error() string  { return p.Message }
+func (p *problem) GetStatus() int { return p.status }
+
+// statuses maps codes to HTTP; the only place that does.
+var statuses = map[core.Code]int{
+	core.Invalid: http.StatusBadRequest, core.NotFound: http.StatusNotFound, core.Conflict: http.StatusConflict, core.Denied: http.StatusForbidden,
+	core.Unauthenticated: http.StatusUnauthorized, core.Unavailable: http.StatusServiceUnavailable, core.Internal: http.StatusInternalServerError,
+}
+
+func init() {
+	// huma makes its own errors (a body that does not fit its schema) through this
+	// hook; there is no other way to give them our shape.
+	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
+		p := &problem{Code: string(core.Invalid), Message: message, status: status}
+		for code, s := range statuses {
+			if s == status {
+				p.Code = string(code)
+			}
+		}
+		for _, err := range errs {
+			if err != nil {
+				p.Details = append(p.Details, err.Error())
+			}
+		}
+		if len(p.Details) > 0 {
+			p.Message += ": " + strings.Join(p.Details, "; ")
+		}
+		return p
+	}
+}
+
+// toProblem turns any error into what the client sees.
+func toProblem(err error) *problem {
+	var p *problem
+	if errors.As(err, &p) {
+		return p
+	}
+	var e *core.Error
+	if errors.As(err, &e) {
+		return &problem{Code: string(e.Code), Message: e.Message, status: statuses[e.Code]}
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return &problem{Code: string(core.Unavailable), Message: "the request was given up before it was done", status: http.StatusServiceUnavailable}
+	}
+	return &problem{Code: string(core.Internal), Message: "something went wrong inside the server; its log says what", status: http.StatusInternalServerError}
+}
+
+// permission is who may use a route.
+type permission string
+
+const (
+	// forPeople: an admin token. (Roles refine this later.)
+	forPeople permission = "people"
+	// forRunners: the token of the run that the path names.
+	forRunners permission = "runner"
+	// forAll: no identity needed.
+	forAll permission = "all"
+)
+
+// routes collects what was registered, so that a test can see that every route
+// declared its permission.
+type routes struct {
+	mux  *http.ServeMux
+	api  huma.API
+	all  []route
+	self *API
+}
+
+type route struct {
+	Method, Path string
+	Permission   permission
+}
+
+// add registers a typed route.
+func add[I, O any](r *routes, who permission, method, path, id, summary string, h func(context.Context, *I) (*O, error), options ...func(*huma.Operation)) {
+	op := huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, MaxBodyBytes: bodyLimit,
+		Middlewares: huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
+			if err := allow(ctx.Context(), who); err != nil {
+				p := toProblem(err)
+				_ = huma.WriteErr(r.api, ctx, p.status, p.Message)
+				return
+			}
+			next(ctx)
+		}}}
+	if who != forAll {
+		op.Security = []map[string][]string{{"token": {}}}
+	}
+	for _, o := range options {
+		o(&op)
+	}
+	r.all = append(r.all, route{method, path, who})
+	huma.Register(r.api, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := h(ctx, in)
+		if err != nil {
+			p := toProblem(err)
+			if p.status >= http.StatusInternalServerError {
+				r.self.Log.Error("request failed", "operation", id, "error", err)
+			}
+			return nil, p
+		}
+		return out, nil
+	})
+}
+
+// raw registers a route whose body or answer is not JSON.
+func (r *routes) raw(who permission, method, path string, h func(http.ResponseWriter, *http.Request) error) {
+	r.all = append(r.all, route{method, path, who})
+	r.mux.HandleFunc(method+" "+path, func(w http.ResponseWriter, req *http.Request) {
+		err := allow(req.Context(), who)
+		if err == nil {
+			err = h(w, req)
+		}
+		if err != nil {
+			r.self.refuse(w, err)
+		}
+	})
+}
+
+// refuse writes an error that is not huma's business.
+func (a *API) refuse(w http.ResponseWriter, err error) {
+	p := toProblem(err)
+	if p.status >= http.StatusInternalServerError {
+		a.Log.Error("request failed", "error", err)
+	}
+	writeJSON(w, p.status, p)
+}
+
+// Handler returns the whole HTTP side.
+func (a *API) Handler() http.Handler {
+	mux := http.NewServeMux()
+	config := huma.DefaultConfig("Terrace", a.Version)
+	config.DocsPath = "" // its page loads scripts from another host
+	config.OpenAPIPath = "/api/openapi"
+	config.SchemasPath = "/api/schemas"
+	config.CreateHooks = nil // no $schema field in answers: the shapes are a contract
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
+	r := &routes{mux: mux, api: humago.New(mux, config), self: a}
+	a.health(r)
+	a.projectRoutes(r)
+	a.rolloutRoutes(r)
+	a.runRoutes(r)
+	a.runnerRoutes(r)
+	a.stateRoutes(r)
+	a.accessRoutes(r)
+	a.hookRoutes(r)
+	a.sessionRoutes(r)
+	mux.Handle("/state/", StateHandler(a.State, a.stateCaller, a.Log))
+	mux.Handle("/api/", http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		a.refuse(w, core.Errorf(core.NotFound, "the API has no %s %s; see /api/openapi.yaml", req.Method, req.URL.Path))
+	}))
+	if a.Pages != nil {
+		mux.Handle("/", a.pages())
+	}
+	return a.logRefused(a.secure(a.identify(mux)))
+}
+
+func (a *API) health(r *routes) {
+	type health struct {
+		Body struct {
+			OK      bool   `json:"ok"`
+			Version string `json:"version"`
+		}
+	}
+	add(r, forAll, http.MethodGet, "/api/v1/health", "health", "Whether the server answers", func(ctx context.Context, _ *struct{}) (*health, error) {
+		out := &health{}
+		out.Body.OK, out.Body.Version = true, a.Version
+		return out, a.Store.View(ctx, func(core.Tx) error { return nil })
+	})
+}
+
+// logRefused writes one line for each refused request.
+func (a *API) logRefused(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		started := time.Now()
+		rec := &recorder{ResponseWriter: w, status: http.StatusOK}
+		next.ServeHTTP(rec, req)
+		if rec.status >= 400 && rec.status < 500 && !strings.HasPrefix(req.URL.Path, "/state/") {
+			a.Log.Info("refused", "method", req.Method, "path", req.URL.EscapedPath(), "status", rec.status, "from", req.RemoteAddr, "took", time.Since(started).Round(time.Millisecond))
+		}
+	})
+}
+
+// recorder remembers the status of an answer.
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (r *recorder) WriteHeader(status int) {
+	r.status = status
+	r.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController reach the connection, for streams.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// secure sets the headers that every answer has.
+func (a *API) secure(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		next.ServeHTTP(w, req)
+	})
+}
