@@ -1,0 +1,161 @@
+package store
+
+import (
+	"slices"
+
+	"github.com/terrace-cd/terrace/internal/core"
+)
+
+const (
+	rolloutSelect = "SELECT x.id, " + joinedRelease + ", x.status, x.actor, x.manual, x.cancel, x.created, x.finished FROM rollouts" + joinRelease
+	stageColumns  = "id, rollout, project, environment, position, status, waits_for, fence, started, finished, baked"
+)
+
+func scanRollout(r row) (v core.Rollout, err error) {
+	fields := append([]any{&v.ID}, releaseFields(&v.Release)...)
+	err = r.Scan(append(fields, &v.Status, &v.By, &v.Manual, &v.Cancel, into(&v.Created), into(&v.Finished))...)
+	v.Project = v.Release.Project
+	return v, err
+}
+
+func scanStage(r row) (s core.Stage, err error) {
+	return s, r.Scan(&s.ID, &s.Rollout, &s.Project, &s.Environment, &s.Position, &s.Status, &s.WaitsFor, &s.Fence,
+		into(&s.Started), into(&s.Finished), &s.Baked)
+}
+
+func (t *tx) AddRollout(v core.Rollout) error {
+	if err := t.add("rollout "+v.ID+" exists", `INSERT INTO rollouts (id, project, release_number, release_commit, status, actor, manual, cancel, created, finished)
+		VALUES (`+placeholders(10)+")",
+		v.ID, v.Project, v.Release.Number, v.Release.Commit, v.Status, v.By, v.Manual, v.Cancel, micros(v.Created), micros(v.Finished)); err != nil {
+		return err
+	}
+	for _, s := range v.Stages {
+		if err := t.add("stage "+s.ID+" of "+v.ID+" cannot be added: it exists, or another stage holds the lease of "+s.Environment,
+			"INSERT INTO stages ("+stageColumns+") VALUES ("+placeholders(11)+")",
+			s.ID, v.ID, v.Project, s.Environment, s.Position, s.Status, s.WaitsFor, s.Fence, micros(s.Started), micros(s.Finished), int64(s.Baked)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tx) Rollout(id string) (core.Rollout, error) {
+	v, err := get(t, "rollout "+id, scanRollout, rolloutSelect+" WHERE x.id = ?", id)
+	if err != nil {
+		return core.Rollout{}, err
+	}
+	v.Stages, err = list(t, scanStage, "SELECT "+stageColumns+" FROM stages WHERE rollout = ? ORDER BY position", id)
+	return v, err
+}
+
+func (t *tx) Rollouts(project string, open bool, n int) ([]core.Rollout, error) {
+	condition := " WHERE x.project = ?"
+	if open {
+		condition += " AND x.status IN ('running', 'unknown')"
+	}
+	found, err := list(t, scanRollout, rolloutSelect+condition+" ORDER BY x.seq DESC"+limit(n), project)
+	if err != nil {
+		return nil, err
+	}
+	index := make(map[string]int, len(found))
+	var ids []any
+	for i, v := range found {
+		index[v.ID], ids = i, append(ids, v.ID)
+	}
+	for chunk := range slices.Chunk(ids, 1000) {
+		stages, err := list(t, scanStage, "SELECT "+stageColumns+" FROM stages WHERE rollout IN ("+placeholders(len(chunk))+") ORDER BY rollout, position", chunk...)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range stages {
+			v := &found[index[s.Rollout]]
+			v.Stages = append(v.Stages, s)
+		}
+	}
+	return found, nil
+}
+
+func (t *tx) SetRollout(id string, from, to core.RolloutStatus) error {
+	finished := int64(0)
+	if to.Terminal() {
+		finished = micros(t.now)
+	}
+	n, err := t.exec("UPDATE rollouts SET status = ?, finished = ? WHERE id = ? AND status = ?", to, finished, id, from)
+	if err != nil || n > 0 {
+		return err
+	}
+	return t.guard("rollout "+id, "SELECT status FROM rollouts WHERE id = ?", id, string(from))
+}
+
+func (t *tx) SetRolloutCancel(id string) error {
+	return t.change("rollout "+id, "UPDATE rollouts SET cancel = ? WHERE id = ?", true, id)
+}
+
+func (t *tx) Stage(id string) (core.Stage, error) {
+	return get(t, "stage "+id, scanStage, "SELECT "+stageColumns+" FROM stages WHERE id = ?", id)
+}
+
+func (t *tx) UpdateStage(s core.Stage, from core.StageStatus) error {
+	n, err := t.exec("UPDATE stages SET status = ?, waits_for = ?, fence = ?, started = ?, finished = ?, baked = ? WHERE id = ? AND status = ?",
+		s.Status, s.WaitsFor, s.Fence, micros(s.Started), micros(s.Finished), int64(s.Baked), s.ID, from)
+	switch {
+	case core.CodeOf(err) == core.Conflict:
+		return core.Errorf(core.Conflict, "another stage holds the lease of %s: %w", s.Environment, err)
+	case err != nil || n > 0:
+		return err
+	}
+	return t.guard("stage "+s.ID, "SELECT status FROM stages WHERE id = ?", s.ID, string(from))
+}
+
+// guard explains why an update that was bound to a status changed nothing.
+func (t *tx) guard(what, query, id, from string) error {
+	status, err := get(t, what, scanString, query, id)
+	if err != nil {
+		return err
+	}
+	return core.Errorf(core.Conflict, "%s is %s, not %s", what, status, from)
+}
+
+const environmentColumns = "project, name, fence, stage, hold_kind, hold_reason, hold_actor, hold_since, hold_release, entered, verified"
+
+func scanEnvironment(r row) (e core.EnvironmentState, err error) {
+	var kind *core.HoldKind
+	var hold core.Hold
+	err = r.Scan(&e.Project, &e.Name, &e.Fence, &e.Stage, &kind, &hold.Reason, &hold.By, into(&hold.Since), &hold.Release, &e.Entered, &e.Verified)
+	if kind != nil {
+		hold.Kind = *kind
+		e.Hold = &hold
+	}
+	return e, err
+}
+
+func (t *tx) Environments(project string) ([]core.EnvironmentState, error) {
+	return list(t, scanEnvironment, "SELECT "+environmentColumns+" FROM environments WHERE project = ? ORDER BY name", project)
+}
+
+func (t *tx) Environment(project, name string) (core.EnvironmentState, error) {
+	e, err := get(t, "environment "+name, scanEnvironment, "SELECT "+environmentColumns+" FROM environments WHERE project = ? AND name = ?", project, name)
+	if core.CodeOf(err) == core.NotFound {
+		return core.EnvironmentState{Project: project, Name: name}, nil
+	}
+	return e, err
+}
+
+// PutEnvironment refuses a fence lower than the stored one.
+func (t *tx) PutEnvironment(e core.EnvironmentState) error {
+	var kind *core.HoldKind
+	var hold core.Hold
+	if e.Hold != nil {
+		hold = *e.Hold
+		kind = &hold.Kind
+	}
+	n, err := t.exec("INSERT INTO environments ("+environmentColumns+") VALUES ("+placeholders(11)+`) ON CONFLICT (project, name) DO UPDATE SET
+		fence = excluded.fence, stage = excluded.stage, hold_kind = excluded.hold_kind, hold_reason = excluded.hold_reason, hold_actor = excluded.hold_actor,
+		hold_since = excluded.hold_since, hold_release = excluded.hold_release, entered = excluded.entered, verified = excluded.verified
+		WHERE excluded.fence >= environments.fence`,
+		e.Project, e.Name, e.Fence, e.Stage, kind, hold.Reason, hold.By, micros(hold.Since), hold.Release, e.Entered, e.Verified)
+	if err == nil && n == 0 {
+		return core.Errorf(core.Conflict, "the lease of %s was given again since: fence %d is stale", e.Name, e.Fence)
+	}
+	return err
+}
