@@ -1,0 +1,276 @@
+// Package app is the composition root of the server: it builds everything, starts it
+// in order and stops it in the opposite one. It is what the server command starts,
+// and what tests start on port 0.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/terrace-cd/terrace/internal/blob"
+	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/executor"
+	"github.com/terrace-cd/terrace/internal/executor/local"
+	"github.com/terrace-cd/terrace/internal/httpapi"
+	"github.com/terrace-cd/terrace/internal/jobs"
+	"github.com/terrace-cd/terrace/internal/reconcile"
+	"github.com/terrace-cd/terrace/internal/seal"
+	"github.com/terrace-cd/terrace/internal/service/access"
+	"github.com/terrace-cd/terrace/internal/service/board"
+	"github.com/terrace-cd/terrace/internal/service/bus"
+	"github.com/terrace-cd/terrace/internal/service/projects"
+	"github.com/terrace-cd/terrace/internal/service/rollouts"
+	"github.com/terrace-cd/terrace/internal/service/runs"
+	"github.com/terrace-cd/terrace/internal/service/state"
+	"github.com/terrace-cd/terrace/internal/service/wanted"
+	"github.com/terrace-cd/terrace/internal/source"
+	"github.com/terrace-cd/terrace/internal/store"
+	"github.com/terrace-cd/terrace/internal/web"
+)
+
+// Options of a server. Data is required.
+type Options struct {
+	Data     string // folder for everything
+	Listen   string // address, default 127.0.0.1:8750
+	Database string // default: a SQLite file in Data
+	Poll     time.Duration
+	// ProviderMirrors are folders in the layout of a filesystem mirror, searched
+	// before the network.
+	ProviderMirrors []string
+	// Exe is the terrace binary that runners are started from.
+	Exe string
+	// MaxRunners is how many runs may be worked on at once.
+	MaxRunners int
+	// KeepLogs bounds the logs that are kept, in bytes.
+	KeepLogs int64
+	// KeepTrees bounds the kept work trees.
+	KeepTrees int
+	Version   string
+	Log       *slog.Logger
+}
+
+// App is a running server.
+type App struct {
+	options Options
+	store   core.Store
+	server  *http.Server
+	url     string
+	token   string
+	unlock  func()
+	cancel  context.CancelFunc
+	work    sync.WaitGroup
+	serve   chan error
+}
+
+func (o *Options) defaults() error {
+	if o.Data == "" {
+		return core.Errorf(core.Invalid, "a server needs a data folder: --data DIR")
+	}
+	data, err := filepath.Abs(o.Data)
+	if err != nil {
+		return err
+	}
+	o.Data = data
+	if o.Listen == "" {
+		o.Listen = "127.0.0.1:8750"
+	}
+	if o.Poll <= 0 {
+		o.Poll = 30 * time.Second
+	}
+	if o.MaxRunners <= 0 {
+		o.MaxRunners = max(4, 2*runtime.NumCPU())
+	}
+	if o.KeepLogs <= 0 {
+		o.KeepLogs = 1 << 30
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Database == "" {
+		o.Database = filepath.Join(o.Data, "terrace.db")
+	}
+	if o.Exe == "" {
+		if o.Exe, err = os.Executable(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Start starts a server. It answers when Start returns; Close stops it. Errors say
+// what is in the way: a data folder in use, an address taken, a database of a newer
+// version.
+func Start(ctx context.Context, o Options) (_ *App, err error) {
+	if err := o.defaults(); err != nil {
+		return nil, err
+	}
+	a := &App{options: o, serve: make(chan error, 1)}
+	defer func() {
+		if err != nil {
+			a.release()
+		}
+	}()
+	if err := os.MkdirAll(o.Data, 0o700); err != nil {
+		return nil, core.Errorf(core.Unavailable, "the data folder cannot be made: %w", err)
+	}
+	if a.unlock, err = lockFolder(o.Data); err != nil {
+		return nil, err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Listen)
+	if err != nil {
+		return nil, core.Errorf(core.Unavailable, "cannot listen on %s (choose another address with --listen): %w", o.Listen, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = listener.Close()
+		}
+	}()
+	a.url = "http://" + reachable(listener.Addr().String())
+	if a.store, err = store.Open(ctx, o.Database); err != nil {
+		return nil, err
+	}
+	handler, loops, err := a.build(ctx)
+	if err != nil {
+		return nil, err
+	}
+	workCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	a.cancel = cancel
+	a.server = &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug), BaseContext: func(net.Listener) context.Context { return workCtx }}
+	go func() { a.serve <- a.server.Serve(listener) }()
+	for _, loop := range loops {
+		a.work.Go(func() { loop(workCtx) })
+	}
+	return a, nil
+}
+
+// build makes the parts and wires them. The loops run until their context ends.
+func (a *App) build(ctx context.Context) (http.Handler, []func(context.Context), error) {
+	o := a.options
+	keyring, made, err := seal.Open(filepath.Join(o.Data, "master.key"))
+	if err != nil {
+		return nil, nil, err
+	}
+	if made {
+		o.Log.Warn("made a master key; whoever loses it loses every state and secret: keep a copy elsewhere", "file", filepath.Join(o.Data, "master.key"))
+	}
+	blobs, err := blob.Open(filepath.Join(o.Data, "blobs"))
+	if err != nil {
+		return nil, nil, err
+	}
+	sources, err := source.New(filepath.Join(o.Data, "mirrors"), source.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	changes := bus.New()
+	evaluator := &wanted.Evaluator{Store: a.store, Source: sources, Blobs: blobs, Seal: keyring}
+	states := state.New(a.store, blobs, keyring)
+	runService := &runs.Service{Store: a.store, Wanted: evaluator, Source: sources, State: states, Seal: keyring, Bus: changes, Log: o.Log,
+		URL: a.URL, Grace: 5 * time.Minute, VerifyEvery: 10 * time.Second}
+	projectService := &projects.Service{Store: a.store, Source: sources, Wanted: evaluator, Seal: keyring, Bus: changes, Log: o.Log}
+	rolloutService := &rollouts.Service{Store: a.store, Wanted: evaluator, Projects: projectService, Runs: runService, Bus: changes}
+	boardService := &board.Service{Store: a.store, Wanted: evaluator, Projects: projectService, Runs: runService,
+		Webhook: func(project string) string { return a.url + "/hooks/" + project }}
+	accessService := &access.Service{Store: a.store, Seal: keyring, Bus: changes}
+	if err := a.firstToken(ctx, accessService); err != nil {
+		return nil, nil, err
+	}
+	starter, err := local.New(local.Options{Exe: o.Exe, Dir: filepath.Join(o.Data, "runner"), ProviderMirrors: o.ProviderMirrors, KeepTrees: o.KeepTrees, Log: o.Log})
+	if err != nil {
+		return nil, nil, err
+	}
+	exec := &executor.Executor{Store: a.store, Runs: runService, Starter: starter, Bus: changes, Log: o.Log, URL: a.URL, Max: o.MaxRunners}
+	runService.Interrupt = exec.Interrupt
+	poller := &jobs.Poller{Projects: projectService, Every: o.Poll, Log: o.Log}
+	keeper := &jobs.Keeper{Store: a.store, Blobs: blobs, KeepLogs: o.KeepLogs, Log: o.Log}
+	loop := &reconcile.Reconciler{Store: a.store, Wanted: evaluator, Runs: runService, Bus: changes, Log: o.Log}
+	api := &httpapi.API{Access: accessService, Board: boardService, Bus: changes, Projects: projectService, Rollouts: rolloutService, Runs: runService,
+		State: states, Wanted: evaluator, Store: a.store, Log: o.Log, Ask: poller.Ask, Version: o.Version}
+	api.Pages = web.New(httpapi.Pages{API: api}, web.Options{Version: o.Version})
+	return api.Handler(), []func(context.Context){loop.Run, exec.Run, poller.Run, keeper.Run}, nil
+}
+
+// firstToken makes the admin token of a fresh server and leaves it in Data.
+func (a *App) firstToken(ctx context.Context, s *access.Service) error {
+	file := filepath.Join(a.options.Data, "admin-token")
+	data, err := os.ReadFile(file)
+	if err == nil {
+		a.token = strings.TrimSpace(string(data))
+		return nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return core.Errorf(core.Unavailable, "the admin token cannot be read: %w", err)
+	}
+	tokens, err := s.Tokens(ctx)
+	if err != nil || len(tokens) > 0 {
+		return err // somebody took the file away on purpose; the token still works
+	}
+	_, secret, err := s.NewToken(ctx, "server", "admin", 0)
+	if err != nil {
+		return err
+	}
+	a.token = secret
+	return os.WriteFile(file, []byte(secret+"\n"), 0o600)
+}
+
+// URL is where the server answers, as seen from this machine.
+func (a *App) URL() string { return a.url }
+
+// Token is the admin token; "" when somebody took its file away.
+func (a *App) Token() string { return a.token }
+
+// Wait blocks until the server fails or ctx ends.
+func (a *App) Wait(ctx context.Context) error {
+	select {
+	case err := <-a.serve:
+		if errors.Is(err, http.ErrServerClosed) {
+			return nil
+		}
+		return fmt.Errorf("serving HTTP: %w", err)
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// Close stops the server. Runners go on: they deliver their results to the next one.
+func (a *App) Close(ctx context.Context) error {
+	a.cancel() // streams end with it
+	err := a.server.Shutdown(ctx)
+	a.work.Wait()
+	a.release()
+	return err
+}
+
+func (a *App) release() {
+	if a.store != nil {
+		if err := a.store.Close(); err != nil {
+			a.options.Log.Error("closing the database", "error", err)
+		}
+	}
+	if a.unlock != nil {
+		a.unlock()
+	}
+}
+
+// reachable replaces an address that means "every interface" by loopback.
+func reachable(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
