@@ -33,10 +33,11 @@ func (c *Cloud) create(by Caller, tenant string, t Type, name string, spec Spec,
 	if err := c.commit(by, Create, it, r); err != nil {
 		return Resource{}, errors.Join(err, c.folder.erase(r))
 	}
-	if latency <= 0 {
-		return c.view(it.Resource), c.finish(it)
+	if latency > 0 {
+		c.finishLater(it)
+	} else if err := c.finish(it); err != nil {
+		return Resource{}, err
 	}
-	c.finishLater(it)
 	return c.view(it.Resource), nil
 }
 
@@ -68,13 +69,13 @@ func (c *Cloud) update(by Caller, tenant string, t Type, id, name string, spec S
 		return Resource{}, err
 	}
 	if it.machine != nil {
-		it.machine.rename(r)
+		it.machine.rename(it.Resource)
 	}
 	if it.balancer != nil {
 		it.balancer.setHealthPath(r.Spec.HealthPath)
 	}
 	c.point()
-	return c.view(r), nil
+	return c.view(it.Resource), nil
 }
 
 // remove destroys a resource and its data.
@@ -106,7 +107,7 @@ func (c *Cloud) remove(by Caller, tenant string, t Type, id string) error {
 	return nil
 }
 
-// power switches a server off (Stop) or on again (Start), as a crash and a repair of
+// setPower switches a server off (Stop) or on again (Start), as a crash and a repair of
 // the machine would. Doing it twice changes nothing.
 func (c *Cloud) setPower(by Caller, tenant, id string, op Operation) (Resource, error) {
 	c.mu.Lock()

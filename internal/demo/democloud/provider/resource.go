@@ -125,7 +125,7 @@ func (r *cloudResource[M, P]) ImportState(ctx context.Context, req resource.Impo
 
 func (r *cloudResource[M, P]) report(diags *diag.Diagnostics, verb, name string, err error) {
 	diags.AddError(fmt.Sprintf("Could not %s the %s %s", verb, r.kind, name),
-		fmt.Sprintf("democloud at %s, tenant %s: %v", r.session.client.URL, r.session.client.Tenant, err))
+		fmt.Sprintf("%v\n\nThe cloud is the democloud at %s, the tenant is %s.", err, r.session.client.URL, r.session.client.Tenant))
 }
 
 // optional is null for what the cloud leaves empty.
