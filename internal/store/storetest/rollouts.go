@@ -1,0 +1,236 @@
+package storetest
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/terrace-cd/terrace/internal/core"
+)
+
+func rollouts(t *testing.T, s core.Store) {
+	seed(t, s, "shop", 3)
+	var want []core.Rollout
+	for i := int64(1); i <= 3; i++ {
+		v := rollout(fmt.Sprintf("ro-%d", i), release("shop", i), "dev", "staging", "production")
+		v.Manual = i == 2
+		update(t, s, func(tx core.Tx) error { return tx.AddRollout(v) })
+		want = append([]core.Rollout{v}, want...)
+	}
+	refused(t, s, core.Conflict, func(tx core.Tx) error { return tx.AddRollout(want[0]) })
+	refused(t, s, core.NotFound, func(tx core.Tx) error { return tx.AddRollout(rollout("ro-x", release("shop", 9))) })
+	refused(t, s, core.NotFound, func(tx core.Tx) error { _, err := tx.Rollout("ro-x"); return err })
+	refused(t, s, core.NotFound, func(tx core.Tx) error { return tx.SetRollout("ro-x", core.RolloutRunning, core.RolloutFailed) })
+	refused(t, s, core.NotFound, func(tx core.Tx) error { return tx.SetRolloutCancel("ro-x") })
+	view(t, s, func(tx core.Tx) error {
+		all, err := tx.Rollouts("shop", false, 0)
+		if err != nil {
+			return err
+		}
+		equal(t, "rollouts", all, want)
+		one, err := tx.Rollout("ro-2")
+		equal(t, "one rollout", one, want[1])
+		return err
+	})
+
+	var now time.Time
+	update(t, s, func(tx core.Tx) error {
+		now = tx.Now()
+		if err := tx.SetRolloutCancel("ro-2"); err != nil {
+			return err
+		}
+		if err := tx.SetRollout("ro-1", core.RolloutRunning, core.RolloutUnknown); err != nil {
+			return err
+		}
+		return tx.SetRollout("ro-2", core.RolloutRunning, core.RolloutCancelled)
+	})
+	refused(t, s, core.Conflict, func(tx core.Tx) error { return tx.SetRollout("ro-2", core.RolloutRunning, core.RolloutFailed) })
+	want[1].Status, want[1].Cancel, want[1].Finished = core.RolloutCancelled, true, now
+	want[2].Status = core.RolloutUnknown
+	view(t, s, func(tx core.Tx) error {
+		open, err := tx.Rollouts("shop", true, 0)
+		if err != nil {
+			return err
+		}
+		equal(t, "open rollouts", open, []core.Rollout{want[0], want[2]})
+		two, err := tx.Rollouts("shop", false, 2)
+		equal(t, "two rollouts", two, want[:2])
+		return err
+	})
+}
+
+func stages(t *testing.T, s core.Store) {
+	seed(t, s, "shop", 2)
+	update(t, s, func(tx core.Tx) error {
+		if err := tx.AddRollout(rollout("ro-1", release("shop", 1), "dev", "production")); err != nil {
+			return err
+		}
+		return tx.AddRollout(rollout("ro-2", release("shop", 2), "dev", "production"))
+	})
+	refused(t, s, core.NotFound, func(tx core.Tx) error { _, err := tx.Stage("st-x"); return err })
+	refused(t, s, core.NotFound, func(tx core.Tx) error {
+		return tx.UpdateStage(core.Stage{ID: "st-x", Status: core.StageRunning}, core.StageWaiting)
+	})
+
+	var first core.Stage
+	update(t, s, func(tx core.Tx) (err error) {
+		if first, err = tx.Stage("ro-1-dev"); err != nil {
+			return err
+		}
+		first.Status, first.WaitsFor, first.Fence, first.Started, first.Baked = core.StageRunning, "a run", 7, at, 90*time.Second+1
+		return tx.UpdateStage(first, core.StageWaiting)
+	})
+	view(t, s, func(tx core.Tx) error {
+		got, err := tx.Stage("ro-1-dev")
+		equal(t, "stage", got, first)
+		return err
+	})
+	refused(t, s, core.Conflict, func(tx core.Tx) error { return tx.UpdateStage(first, core.StageWaiting) })
+
+	// Rule 4: the second stage gets the lease only after the first gave it up.
+	second := core.Stage{ID: "ro-2-dev", Environment: "dev", Status: core.StageRunning, Fence: 8}
+	for _, holding := range []core.StageStatus{core.StageRunning, core.StageBaking, core.StageUnknown} {
+		update(t, s, func(tx core.Tx) error {
+			from := first.Status
+			first.Status = holding
+			return tx.UpdateStage(first, from)
+		})
+		refused(t, s, core.Conflict, func(tx core.Tx) error { return tx.UpdateStage(second, core.StageWaiting) })
+	}
+	update(t, s, func(tx core.Tx) error {
+		first.Status, first.Finished = core.StageFailed, at
+		if err := tx.UpdateStage(first, core.StageUnknown); err != nil {
+			return err
+		}
+		return tx.UpdateStage(second, core.StageWaiting)
+	})
+}
+
+func environments(t *testing.T, s core.Store) {
+	seed(t, s, "shop", 0)
+	view(t, s, func(tx core.Tx) error {
+		e, err := tx.Environment("shop", "dev")
+		equal(t, "an environment never seen", e, core.EnvironmentState{Project: "shop", Name: "dev"})
+		return err
+	})
+	dev := core.EnvironmentState{Project: "shop", Name: "dev", Fence: 5, Stage: "st-1", Entered: 4, Verified: 3,
+		Hold: &core.Hold{Kind: core.HoldFailure, Reason: "web@dev failed", By: "server", Since: at, Release: 4}}
+	update(t, s, func(tx core.Tx) error {
+		if err := tx.PutEnvironment(core.EnvironmentState{Project: "shop", Name: "staging"}); err != nil {
+			return err
+		}
+		return tx.PutEnvironment(dev)
+	})
+	view(t, s, func(tx core.Tx) error {
+		all, err := tx.Environments("shop")
+		equal(t, "environments", all, []core.EnvironmentState{dev, {Project: "shop", Name: "staging"}})
+		return err
+	})
+	dev.Hold, dev.Stage = nil, ""
+	update(t, s, func(tx core.Tx) error { return tx.PutEnvironment(dev) })
+	view(t, s, func(tx core.Tx) error {
+		e, err := tx.Environment("shop", "dev")
+		equal(t, "after lifting the hold", e, dev)
+		return err
+	})
+	stale := dev
+	stale.Fence = 4
+	refused(t, s, core.Conflict, func(tx core.Tx) error { return tx.PutEnvironment(stale) })
+}
+
+func instances(t *testing.T, s core.Store) {
+	seed(t, s, "shop", 2)
+	view(t, s, func(tx core.Tx) error {
+		i, err := tx.Instance("shop", "web", "dev")
+		equal(t, "an instance never seen", i, core.InstanceState{Project: "shop", Stack: "web", Environment: "dev"})
+		return err
+	})
+	web := core.InstanceState{Project: "shop", Stack: "web", Environment: "dev", Digest: "d1", Components: map[string]string{"tree": "t1"}, Provision: "p1",
+		Release: release("shop", 1), Since: at, Run: "r-1", RunStatus: core.RunUnknown, Unknown: "r-1", Applied: 1, Commit: release("shop", 1).Commit}
+	bare := core.InstanceState{Project: "shop", Stack: "db", Environment: "production"}
+	update(t, s, func(tx core.Tx) error {
+		if err := tx.PutInstance(web); err != nil {
+			return err
+		}
+		return tx.PutInstance(bare)
+	})
+	view(t, s, func(tx core.Tx) error {
+		all, err := tx.Instances("shop")
+		equal(t, "instances", all, []core.InstanceState{web, bare})
+		return err
+	})
+
+	// HasState follows the current state version.
+	update(t, s, func(tx core.Tx) error {
+		v := version("shop", "web", "dev", 1)
+		v.Resources = 2
+		_, err := tx.AddStateVersion(v)
+		return err
+	})
+	web.HasState, web.Unknown, web.RunStatus, web.Digest = true, "", core.RunSucceeded, "d2"
+	update(t, s, func(tx core.Tx) error { return tx.PutInstance(web) })
+	view(t, s, func(tx core.Tx) error {
+		got, err := tx.Instance("shop", "web", "dev")
+		equal(t, "a changed instance", got, web)
+		return err
+	})
+	update(t, s, func(tx core.Tx) error {
+		v := version("shop", "web", "dev", 2)
+		v.Resources = 0
+		_, err := tx.AddStateVersion(v)
+		return err
+	})
+	view(t, s, func(tx core.Tx) error {
+		got, err := tx.Instance("shop", "web", "dev")
+		equal(t, "an emptied instance has a state", got.HasState, false)
+		return err
+	})
+
+	update(t, s, func(tx core.Tx) error {
+		if err := tx.DeleteInstance("shop", "nothing", "dev"); err != nil {
+			return err
+		}
+		return tx.DeleteInstance("shop", "db", "production")
+	})
+	view(t, s, func(tx core.Tx) error {
+		all, err := tx.Instances("shop")
+		equal(t, "instances left", len(all), 1)
+		return err
+	})
+}
+
+func manyInstances(t *testing.T, s core.Store) {
+	const n = 10_000
+	seed(t, s, "shop", 2)
+	stacks := make([]string, n)
+	update(t, s, func(tx core.Tx) error {
+		for i := range stacks {
+			stacks[i] = fmt.Sprintf("stack-%05d", i)
+			if err := tx.PutInstance(core.InstanceState{Project: "shop", Stack: stacks[i], Environment: "dev", Release: release("shop", 1), Digest: "d"}); err != nil {
+				return err
+			}
+		}
+		return tx.PutInstance(core.InstanceState{Project: "shop", Stack: stacks[0], Environment: "production", Release: release("shop", 1)})
+	})
+	began := time.Now()
+	update(t, s, func(tx core.Tx) error {
+		return tx.AdvanceInstances("shop", "dev", append(stacks[1:], "never-seen"), release("shop", 2))
+	})
+	t.Logf("advancing %d instances took %v", n, time.Since(began))
+	began = time.Now()
+	view(t, s, func(tx core.Tx) error {
+		all, err := tx.Instances("shop")
+		t.Logf("listing %d instances took %v", len(all), time.Since(began))
+		equal(t, "number of instances", len(all), n+1)
+		for _, i := range all {
+			want := release("shop", 2)
+			if i.Stack == stacks[0] {
+				want = release("shop", 1)
+			}
+			if i.Release.Number != want.Number || i.Release.Commit != want.Commit || i.Release.Message != want.Message {
+				t.Fatalf("%s@%s is at release %d", i.Stack, i.Environment, i.Release.Number)
+			}
+		}
+		return err
+	})
+}
