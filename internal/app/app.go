@@ -201,27 +201,28 @@ func (a *App) build(ctx context.Context) (http.Handler, []func(context.Context),
 	return api.Handler(), []func(context.Context){loop.Run, exec.Run, poller.Run, keeper.Run}, nil
 }
 
-// firstToken makes the admin token of a fresh server and leaves it in Data.
+// firstToken makes the admin token of a fresh server and leaves it in Data. The file
+// is written first: a crash in between leaves a secret that the next start stores,
+// never a token that nobody knows.
 func (a *App) firstToken(ctx context.Context, s *access.Service) error {
 	file := filepath.Join(a.options.Data, "admin-token")
 	data, err := os.ReadFile(file)
-	if err == nil {
-		a.token = strings.TrimSpace(string(data))
-		return nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return core.Errorf(core.Unavailable, "the admin token cannot be read: %w", err)
 	}
+	a.token = strings.TrimSpace(string(data))
 	tokens, err := s.Tokens(ctx)
 	if err != nil || len(tokens) > 0 {
-		return err // somebody took the file away on purpose; the token still works
+		return err // a missing file: somebody took it away on purpose; the token still works
 	}
-	_, secret, err := s.NewToken(ctx, "server", "admin", 0)
-	if err != nil {
-		return err
+	if a.token == "" {
+		a.token = access.NewSecret()
+		if err := os.WriteFile(file, []byte(a.token+"\n"), 0o600); err != nil {
+			return core.Errorf(core.Unavailable, "the admin token cannot be written: %w", err)
+		}
 	}
-	a.token = secret
-	return os.WriteFile(file, []byte(secret+"\n"), 0o600)
+	_, err = s.AddToken(ctx, "server", "admin", a.token, 0)
+	return err
 }
 
 // URL is where the server answers, as seen from this machine.

@@ -269,4 +269,3 @@ func newEventsCommand(s *settings) *cobra.Command {
 	c.Flags().Int64Var(&after, "after", 0, "only events after this number")
 	return c
 }
-

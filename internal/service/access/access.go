@@ -61,16 +61,28 @@ func (s *Service) Identify(ctx context.Context, secret string) (Identity, error)
 	return Identity{Token: token}, err
 }
 
-// NewToken makes an admin token and returns its secret, which is not stored.
-func (s *Service) NewToken(ctx context.Context, by, name string, lifetime time.Duration) (core.Token, string, error) {
-	if strings.TrimSpace(name) == "" || len(name) > 100 || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' }) {
-		return core.Token{}, "", core.Errorf(core.Invalid, "a token needs a name of 1 to 100 printable characters, for example the person or machine it is for")
-	}
+// NewSecret makes the secret of a token.
+func NewSecret() string {
 	var random [24]byte
 	if _, err := rand.Read(random[:]); err != nil {
-		return core.Token{}, "", err
+		panic(err) // crypto/rand never fails on the systems Go supports
 	}
-	secret := "tr_" + hex.EncodeToString(random[:])
+	return "tr_" + hex.EncodeToString(random[:])
+}
+
+// NewToken makes an admin token and returns its secret, which is not stored.
+func (s *Service) NewToken(ctx context.Context, by, name string, lifetime time.Duration) (core.Token, string, error) {
+	secret := NewSecret()
+	token, err := s.AddToken(ctx, by, name, secret, lifetime)
+	return token, secret, err
+}
+
+// AddToken stores an admin token for a secret of NewSecret. A lifetime of 0 means
+// until it is revoked.
+func (s *Service) AddToken(ctx context.Context, by, name, secret string, lifetime time.Duration) (core.Token, error) {
+	if strings.TrimSpace(name) == "" || len(name) > 100 || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' }) {
+		return core.Token{}, core.Errorf(core.Invalid, "a token needs a name of 1 to 100 printable characters, for example the person or machine it is for")
+	}
 	var token core.Token
 	err := s.Store.Update(ctx, func(tx core.Tx) error {
 		now := tx.Now()
@@ -83,7 +95,7 @@ func (s *Service) NewToken(ctx context.Context, by, name string, lifetime time.D
 		}
 		return tx.AddEvent(core.Event{By: by, Kind: "token.made", On: token.ID, Data: map[string]string{"name": name}})
 	})
-	return token, secret, err
+	return token, err
 }
 
 // Tokens lists people's tokens.

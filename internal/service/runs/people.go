@@ -127,7 +127,7 @@ func (s *Service) Recover(ctx context.Context, by, id string) (core.Run, error) 
 			return err
 		}
 		if len(active) > 0 && !active[0].Status.Terminal() {
-			return core.Errorf(core.Conflict, "%s is %s at %s; wait for it: terrace run watch %[1]s", active[0].ID, active[0].Status, lost.Instance())
+			return core.Errorf(core.Conflict, "%s is %s at %s; wait for it: terrace run logs --follow %[1]s", active[0].ID, active[0].Status, lost.Instance())
 		}
 		if err := tx.DeleteLock(lost.Project, lost.Stack, lost.Environment); err != nil {
 			return err
