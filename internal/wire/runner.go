@@ -36,6 +36,11 @@ type Job struct {
 	Verify      []Verify `json:"verify,omitempty"`
 	VerifyEvery string   `json:"verify_every,omitempty"`
 
+	// LogSeq and LogOffset are the number and the end of the last chunk of the log that
+	// earlier attempts wrote: this one goes on after it.
+	LogSeq    int64 `json:"log_seq,omitempty"`
+	LogOffset int64 `json:"log_offset,omitempty"`
+
 	// KeepProviders allows providers to be kept running within the run.
 	KeepProviders bool `json:"keep_providers"`
 	// Grace is how long an interrupted engine may take to end, a Go duration.

@@ -16,11 +16,11 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/git"
 )
 
 // patience is how long a kept tree that another run holds is waited for.
@@ -67,8 +67,6 @@ func (t *Tree) Close() error {
 	return s.release()
 }
 
-var objectName = regexp.MustCompile(`^(?:[0-9a-f]{40}|[0-9a-f]{64})$`)
-
 // Open checks the commit out. Errors: Invalid for what is wrong with the commit itself
 // (no such directory, a link that leaves the tree), Unavailable when the machine could
 // not do it and a repetition may help.
@@ -78,7 +76,7 @@ func Open(ctx context.Context, o Options) (*Tree, error) {
 			return nil, err
 		}
 	}
-	if !objectName.MatchString(o.Commit) {
+	if !git.ValidOID(o.Commit) {
 		return nil, core.Errorf(core.Invalid, "%q is not the name of a commit", o.Commit)
 	}
 	o.Path = path.Clean(o.Path)

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
 	"path"
 	"strings"
+
+	"github.com/terrace-cd/terrace/internal/git"
 )
 
 // Modes of tree entries, as git writes them.
@@ -55,23 +55,7 @@ func (g repository) list(ctx context.Context, commit string) (map[string]entry, 
 	return entries, nil
 }
 
-// git runs one git command with nothing of the machine's or the user's configuration:
-// no hooks, no filters, no file system monitor.
+// git runs one git command on the mirror, this work tree and its index.
 func (g repository) git(ctx context.Context, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, "git", append([]string{
-		"-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "safe.directory=" + g.mirror,
-		"--git-dir=" + g.mirror, "--work-tree=" + g.tree,
-	}, args...)...)
-	cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "HOME=/nonexistent",
-		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_ATTR_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
-		"GIT_INDEX_FILE=" + g.index, "GIT_NO_LAZY_FETCH=1", "GIT_OPTIONAL_LOCKS=0",
-	}
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("git %s: %w: %s", args[0], err, strings.TrimSpace(stderr.String()))
-	}
-	return out, nil
+	return git.Run(ctx, git.Cmd{GitDir: g.mirror, Args: args, Env: []string{"GIT_WORK_TREE=" + g.tree, "GIT_INDEX_FILE=" + g.index}})
 }

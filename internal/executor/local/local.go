@@ -1,0 +1,231 @@
+// Package local starts runners as processes on the server's machine: one `terrace
+// exec` per attempt, each in a session of its own, so that neither the server's end nor
+// a signal to the server's group reaches it. A runner gets its orders, with the token,
+// on standard input, writes to a file, and sees an environment made from scratch.
+//
+// What separates a runner from the server, and from its neighbours, is: its environment
+// (nothing of the server's but PATH, proxies and certificate locations), its own HOME
+// and TMPDIR, a token that is good for one attempt at one run, and its session. All
+// runners have the server's user, though: the file system is not hidden from them. Run
+// code of people you would let log in as that user.
+package local
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/executor"
+	"github.com/terrace-cd/terrace/internal/wire"
+)
+
+// Options of a Starter. Exe and Dir are required.
+type Options struct {
+	Exe string // the terrace binary
+	Dir string // what runners keep and use: trees, providers, a folder per attempt
+	// ProviderMirrors are folders in the layout of a filesystem mirror.
+	ProviderMirrors []string
+	// KeepTrees and KeepBytes bound the kept work trees; 0 is the runner's default.
+	KeepTrees int
+	KeepBytes int64
+	Log       *slog.Logger
+}
+
+// Starter starts runners. It has nothing to close: a server that stops leaves its
+// runners to the next one.
+type Starter struct {
+	o     Options
+	cache string
+}
+
+var _ executor.Starter = (*Starter)(nil)
+
+// New checks the options and makes Dir.
+func New(o Options) (*Starter, error) {
+	var err error
+	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
+		return nil, err
+	}
+	if o.Exe, err = filepath.Abs(o.Exe); err != nil {
+		return nil, err
+	}
+	if info, err := os.Stat(o.Exe); err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
+		return nil, core.Errorf(core.Invalid, "runners cannot be started from %s: it is not a program", o.Exe)
+	}
+	for i, mirror := range o.ProviderMirrors {
+		if o.ProviderMirrors[i], err = filepath.Abs(mirror); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(o.Dir, "runs"), 0o700); err != nil {
+		return nil, core.Errorf(core.Unavailable, "the folder of runners cannot be made: %w", err)
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Starter{o: o, cache: filepath.Join(o.Dir, "cache")}
+	if cache, err := os.UserCacheDir(); err == nil {
+		s.cache = filepath.Join(cache, "terrace")
+	}
+	return s, nil
+}
+
+// Start starts a runner. exited is called once, from another goroutine, when the
+// process has ended and nothing that it started is left. ctx bounds the start only.
+func (s *Starter) Start(ctx context.Context, spec executor.Spec, exited func(how string)) (pid int, start string, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, "", err
+	}
+	dir := filepath.Join(s.o.Dir, "runs", spec.Run+"."+strconv.FormatInt(spec.Fence, 10))
+	for _, name := range []string{"home", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
+			return 0, "", core.Errorf(core.Unavailable, "no folder for the runner of %s: %w", spec.Run, err)
+		}
+	}
+	// A file, not a pipe: writing to it goes on when the server is gone.
+	output, err := os.OpenFile(filepath.Join(dir, outputName), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return 0, "", core.Errorf(core.Unavailable, "no output file for the runner of %s: %w", spec.Run, err)
+	}
+	defer func() { _ = output.Close() }()
+	cmd := exec.Command(s.o.Exe, "exec") //nolint:noctx // it outlives every context of the server
+	cmd.Dir, cmd.Env = dir, environment(dir)
+	cmd.Stdout, cmd.Stderr = output, output
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return 0, "", err
+	}
+	if err := cmd.Start(); err != nil {
+		return 0, "", core.Errorf(core.Unavailable, "the runner of %s could not be started: %w", spec.Run, err)
+	}
+	pid = cmd.Process.Pid
+	start, err = startTime(pid)
+	if err == nil {
+		err = json.NewEncoder(stdin).Encode(wire.Exec{
+			Server: spec.URL, Run: spec.Run, Token: spec.Token, PIDStart: start, Dir: dir, Work: s.o.Dir, Cache: s.cache,
+			ProviderMirrors: s.o.ProviderMirrors, KeepTrees: s.o.KeepTrees, KeepBytes: s.o.KeepBytes,
+		})
+	}
+	if err = errors.Join(err, stdin.Close()); err != nil {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // killed: what it says does not matter
+		return 0, "", core.Errorf(core.Unavailable, "the runner of %s could not be given its orders: %w%s", spec.Run, err, lastWords(dir))
+	}
+	if err := writeMark(dir, pid, start); err != nil {
+		s.o.Log.Warn("noting a runner's process", "run", spec.Run, "error", err)
+	}
+	go func() {
+		how := ending(cmd.Wait())
+		if left := killSession(pid); left > 0 {
+			s.o.Log.Warn("ended what a runner left behind", "run", spec.Run, "processes", left)
+		}
+		exited(how + lastWords(dir))
+		if err := s.prune(); err != nil {
+			s.o.Log.Warn("removing folders of ended runners", "error", err)
+		}
+	}()
+	return pid, start, nil
+}
+
+// environment is all that a runner sees of the server's surroundings.
+func environment(dir string) []string {
+	env := []string{"HOME=" + filepath.Join(dir, "home"), "TMPDIR=" + filepath.Join(dir, "tmp"), "LANG=C.UTF-8", "LC_ALL=C.UTF-8"}
+	for _, name := range []string{"PATH", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR",
+		"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"} {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+func ending(err error) string {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return "its process ended: " + exit.String()
+	}
+	if err != nil {
+		return "its process ended: " + err.Error()
+	}
+	return "its process ended"
+}
+
+const outputName = "runner.log"
+
+// lastWords is the end of what a runner wrote, which is nothing unless something is
+// wrong with the runner itself.
+func lastWords(dir string) string {
+	f, err := os.Open(filepath.Join(dir, outputName))
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = f.Close() }()
+	const most = 500
+	if size, err := f.Seek(0, io.SeekEnd); err != nil || size == 0 {
+		return ""
+	} else if _, err = f.Seek(max(0, size-most), io.SeekStart); err != nil {
+		return ""
+	}
+	text, err := io.ReadAll(f)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("; it said: %s", strings.TrimSpace(strings.ToValidUTF8(string(text), "?")))
+}
+
+// Alive reports whether pid is the process that was started at start. What a dead
+// runner left behind in its session is ended first, so that "no" means that nothing of
+// it can change anything any more.
+func (s *Starter) Alive(pid int, start string) bool {
+	if pid <= 0 {
+		return false
+	}
+	if now, err := startTime(pid); err == nil {
+		return now == start // another process's session is not touched
+	}
+	killSession(pid)
+	return false
+}
+
+// Interrupt asks a runner to stop: it interrupts what it does, waits for it and
+// reports. It is no error when the runner is gone.
+func (s *Starter) Interrupt(pid int, start string) error {
+	return s.signal(pid, start, syscall.SIGTERM)
+}
+
+// Kill ends a runner and everything in its session at once. The outcome of an apply
+// is unknown after that.
+func (s *Starter) Kill(pid int, start string) error {
+	if err := s.signal(pid, start, syscall.SIGKILL); err != nil {
+		return err
+	}
+	killSession(pid)
+	return nil
+}
+
+func (s *Starter) signal(pid int, start string, sig syscall.Signal) error {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return nil // not there any more
+	}
+	defer func() { _ = p.Release() }()
+	// p holds on to the process, so the number cannot change hands after this look.
+	if now, err := startTime(pid); err != nil || now != start {
+		return nil
+	}
+	if err := p.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	return nil
+}

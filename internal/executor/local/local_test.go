@@ -1,0 +1,298 @@
+package local
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/terrace-cd/terrace/internal/executor"
+	"github.com/terrace-cd/terrace/internal/wire"
+)
+
+// TestMain makes this binary a runner when it is started as one: `EXE exec`.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "exec" {
+		os.Exit(runner())
+	}
+	os.Setenv("TERRACE_CANARY", "of-the-server") //nolint:errcheck // a plain name
+	os.Exit(m.Run())
+}
+
+// runner does what its run is called.
+func runner() int {
+	terminated := make(chan os.Signal, 1)
+	signal.Notify(terminated, syscall.SIGTERM)
+	var doc wire.Exec
+	if err := json.NewDecoder(os.Stdin).Decode(&doc); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	report := func(name, text string) {
+		file := filepath.Join(doc.Dir, name)
+		if os.WriteFile(file+".new", []byte(text), 0o600) != nil || os.Rename(file+".new", file) != nil {
+			panic("cannot report")
+		}
+	}
+	switch doc.Run {
+	case "r-look":
+		text, err := json.Marshal(map[string]any{"doc": doc, "env": os.Environ(), "args": os.Args[1:]})
+		if err != nil {
+			panic(err)
+		}
+		report("seen", string(text))
+	case "r-panic":
+		panic("the runner is broken")
+	case "r-parent", "r-orphan":
+		child := exec.Command("sleep", "600") //nolint:noctx // the test ends it
+		child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		if err := child.Start(); err != nil {
+			panic(err)
+		}
+		report("child", strconv.Itoa(child.Process.Pid))
+		if doc.Run == "r-orphan" {
+			return 3
+		}
+	}
+	report("ready", "")
+	<-terminated
+	return 0
+}
+
+type world struct {
+	*Starter
+	t *testing.T
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	s, err := New(Options{Exe: os.Args[0], Dir: t.TempDir(), ProviderMirrors: []string{"/mirror"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &world{s, t}
+}
+
+type started struct {
+	pid    int
+	start  string
+	dir    string
+	exited chan string
+}
+
+func (w *world) start(run string) started {
+	w.t.Helper()
+	r := started{exited: make(chan string, 1), dir: filepath.Join(w.o.Dir, "runs", run+".7")}
+	var err error
+	r.pid, r.start, err = w.Start(w.t.Context(), executor.Spec{Run: run, Fence: 7, Token: "s3cr3t", URL: "http://127.0.0.1:1"}, func(how string) { r.exited <- how })
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() {
+		if err := w.Kill(r.pid, r.start); err != nil {
+			w.t.Error(err)
+		}
+	})
+	return r
+}
+
+// read waits for a file that a runner writes.
+func (w *world) read(r started, name string) string {
+	w.t.Helper()
+	deadline := time.After(20 * time.Second)
+	for {
+		if text, err := os.ReadFile(filepath.Join(r.dir, name)); err == nil {
+			return string(text)
+		}
+		select {
+		case <-deadline:
+			output, _ := os.ReadFile(filepath.Join(r.dir, outputName))
+			w.t.Fatalf("the runner did not write %s; it said %q", name, output)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+func (w *world) end(r started) string {
+	w.t.Helper()
+	select {
+	case how := <-r.exited:
+		return how
+	case <-time.After(20 * time.Second):
+		w.t.Fatal("the runner's end was not noticed")
+		return ""
+	}
+}
+
+func TestARunnerSeesItsOrdersAndNothingElse(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.start("r-look")
+	var seen struct {
+		Doc  wire.Exec
+		Env  []string
+		Args []string
+	}
+	if err := json.Unmarshal([]byte(w.read(r, "seen")), &seen); err != nil {
+		t.Fatal(err)
+	}
+	if seen.Doc.Token != "s3cr3t" || seen.Doc.PIDStart != r.start || seen.Doc.Dir != r.dir || seen.Doc.Work != w.o.Dir || !slices.Equal(seen.Doc.ProviderMirrors, []string{"/mirror"}) {
+		t.Errorf("the runner was told %+v", seen.Doc)
+	}
+	if !slices.Equal(seen.Args, []string{"exec"}) {
+		t.Errorf("arguments are %q", seen.Args)
+	}
+	for _, v := range seen.Env {
+		if strings.Contains(v, "CANARY") || strings.Contains(v, "s3cr3t") || strings.HasPrefix(v, "TF_") || v == "HOME="+os.Getenv("HOME") {
+			t.Errorf("the environment has %s", v)
+		}
+	}
+	if !slices.Contains(seen.Env, "HOME="+filepath.Join(r.dir, "home")) || !slices.Contains(seen.Env, "PATH="+os.Getenv("PATH")) {
+		t.Errorf("the environment lacks HOME or PATH: %q", seen.Env)
+	}
+	if s, err := readStat(r.pid); err != nil || s.session != r.pid {
+		t.Errorf("the runner is in session %d (%v), not in its own", s.session, err)
+	}
+}
+
+func TestInterruptEndsARunner(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.start("r-wait")
+	w.read(r, "ready")
+	if !w.Alive(r.pid, r.start) || w.Alive(r.pid, r.start+"0") || w.Alive(0, "") {
+		t.Error("Alive does not tell this process from others")
+	}
+	// Another start time is another process: it is left alone.
+	if err := w.Interrupt(r.pid, "long-ago"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Interrupt(r.pid, r.start); err != nil {
+		t.Fatal(err)
+	}
+	if how := w.end(r); how != "its process ended" {
+		t.Errorf("it ended like this: %s", how)
+	}
+	if w.Alive(r.pid, r.start) {
+		t.Error("it lives after its end")
+	}
+	if err := w.Interrupt(r.pid, r.start); err != nil {
+		t.Errorf("interrupting a runner that is gone: %v", err)
+	}
+}
+
+func TestNothingSurvivesARunner(t *testing.T) {
+	t.Parallel()
+	for _, run := range []string{"r-parent", "r-orphan"} {
+		w := newWorld(t)
+		r := w.start(run)
+		child, err := strconv.Atoi(w.read(r, "child"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if run == "r-parent" {
+			w.read(r, "ready")
+			if err := w.Kill(r.pid, r.start); err != nil {
+				t.Fatal(err)
+			}
+		}
+		how := w.end(r)
+		if want := map[string]string{"r-parent": "signal: killed", "r-orphan": "exit status 3"}[run]; !strings.Contains(how, want) {
+			t.Errorf("%s ended like this: %s; want %s", run, how, want)
+		}
+		if _, err := startTime(child); err == nil {
+			t.Errorf("%s: its child lives", run)
+		}
+	}
+}
+
+func TestABrokenRunnerSaysWhy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if how := w.end(w.start("r-panic")); !strings.Contains(how, "exit status 2") || !strings.Contains(how, "runner") {
+		t.Errorf("it ended like this: %s", how)
+	}
+}
+
+func TestWhatCannotBeStarted(t *testing.T) {
+	t.Parallel()
+	for _, exe := range []string{"/nonexistent", t.TempDir()} {
+		if _, err := New(Options{Exe: exe, Dir: t.TempDir()}); err == nil {
+			t.Errorf("%s is taken for a program", exe)
+		}
+	}
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := w.Start(ctx, executor.Spec{Run: "r-x"}, nil); err == nil {
+		t.Error("started although the server stops")
+	}
+	text := filepath.Join(t.TempDir(), "text")
+	if err := os.WriteFile(text, []byte("no program"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.o.Exe = text
+	if _, _, err := w.Start(t.Context(), executor.Spec{Run: "r-x"}, nil); err == nil || !strings.Contains(err.Error(), "r-x") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestFoldersOfEndedRunnersAreBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	living := w.start("r-wait")
+	w.read(living, "ready")
+	old := time.Now().Add(-24 * time.Hour)
+	for i := range keepFolders + 10 {
+		dir := filepath.Join(w.o.Dir, "runs", fmt.Sprintf("r-old%d.1", i))
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := writeMark(dir, 1, "long-ago"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(dir, old, old.Add(time.Duration(i)*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chtimes(living.dir, old, old.Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.prune(); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(filepath.Join(w.o.Dir, "runs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != keepFolders+1 {
+		t.Errorf("%d folders are left, want %d and the living one", len(entries), keepFolders)
+	}
+	if _, err := os.Stat(living.dir); err != nil {
+		t.Error("the folder of a living runner was removed")
+	}
+}
+
+// A runner must not hold anything of the server's open: what it would write there would
+// break when the server ends.
+func TestARunnerOutlivesItsServer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.start("r-wait")
+	w.read(r, "ready")
+	for fd, want := range map[string]string{"1": outputName, "2": outputName} {
+		target, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", r.pid, fd))
+		if err != nil || filepath.Base(target) != want {
+			t.Errorf("descriptor %s is %s (%v), want %s", fd, target, err, want)
+		}
+	}
+}
