@@ -401,3 +401,46 @@ func BenchmarkUpdate(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkInstances is what the board of a large project costs.
+func BenchmarkInstances(b *testing.B) {
+	db, err := Open(b.Context(), filepath.Join(b.TempDir(), "terrace.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	const n = 10_000
+	stacks := make([]string, n)
+	release := core.Release{Project: "shop", Number: 1, Commit: "abcdef"}
+	if err := db.Update(b.Context(), func(tx core.Tx) error {
+		if err := tx.AddProject(core.Project{Name: "shop"}); err != nil {
+			return err
+		}
+		if err := tx.AddRelease(release); err != nil {
+			return err
+		}
+		for i := range stacks {
+			stacks[i] = fmt.Sprintf("stack-%05d", i)
+			if err := tx.PutInstance(core.InstanceState{Project: "shop", Stack: stacks[i], Environment: "dev"}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("list", func(b *testing.B) {
+		for b.Loop() {
+			if err := db.View(b.Context(), func(tx core.Tx) error { _, err := tx.Instances("shop"); return err }); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("advance", func(b *testing.B) {
+		for b.Loop() {
+			if err := db.Update(b.Context(), func(tx core.Tx) error { return tx.AdvanceInstances("shop", "dev", stacks, release) }); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -44,7 +44,7 @@ func Run(t *testing.T, open Open) {
 		{"logs", logs},
 		{"log retention", logRetention},
 		{"instances", instances},
-		{"ten thousand instances", manyInstances},
+		{"many instances", manyInstances},
 		{"state versions", stateVersions},
 		{"deleted states", deletedStates},
 		{"state retention", stateRetention},
