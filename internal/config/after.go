@@ -1,0 +1,257 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+)
+
+// After evaluates the ansible and verify blocks of an instance with its own outputs.
+// Errors are those of Inputs.
+func (c *Config) After(stack, env string, s Scope, own map[string]cty.Value) (After, error) {
+	st, e, p, err := c.find(stack, env)
+	if err != nil || st.Discovered {
+		return After{}, err
+	}
+	outputs, err := c.upstream(st, e, s, st.uses)
+	if err != nil {
+		return After{}, err
+	}
+	var ps problems
+	ev := &evaluation{problems: &ps, where: instance(st, e), env: &e.Environment, ctx: c.context(e, s, outputs, withNulls(own, p))}
+	after := ev.after(st, p)
+	if err := c.failed(&ps, instance(st, e)+": what follows its apply cannot be evaluated"); err != nil {
+		return After{}, err
+	}
+	return after, nil
+}
+
+func (ev *evaluation) after(st *stack, p *place) After {
+	var after After
+	if st.ansible != nil {
+		after.Ansible = ev.ansible(st.ansible, p)
+	}
+	for _, v := range st.verify {
+		after.Verify = append(after.Verify, ev.verify(v))
+	}
+	return after
+}
+
+// checkAfter evaluates what follows an apply with unknown outputs, for the problems.
+func (l *load) checkAfter(st *stack, p *place, ev *evaluation) {
+	ev.after(st, p)
+	if st.beforeChange != nil {
+		ev.command(*st.beforeChange)
+		l.checkScript(ev, *st.beforeChange)
+	}
+	for _, v := range st.verify {
+		l.checkScript(ev, v.body)
+	}
+}
+
+func (ev *evaluation) verify(v verifyBlock) Verify {
+	out := Verify{Kind: v.kind, Status: v.status, Within: v.within}
+	if v.kind == "command" {
+		out.Command = ev.command(v.body)
+		return out
+	}
+	it, ok := ev.text(v.body, "url")
+	if !ok {
+		return out
+	}
+	u, err := url.Parse(it.text)
+	switch {
+	case err != nil || u.Host == "":
+		ev.problem(it.rng, fmt.Sprintf("%q is not a URL", it.text), "Write a whole one, for example \"https://example.com/healthz\".")
+	case u.Scheme != "http" && u.Scheme != "https":
+		ev.problem(it.rng, fmt.Sprintf("%q cannot be asked over HTTP", it.text), "The URL has to start with http:// or https://. For anything else, use verify \"command\".")
+	}
+	out.URL = it.text
+	return out
+}
+
+func (ev *evaluation) command(b body) []string {
+	items := ev.texts(b, "command")
+	if v, ok := ev.converted(b, "command", cty.List(cty.String)); ok && (v.LengthInt() == 0 || items[0].text == "") {
+		ev.problem(b.rangeOf("command"), "An empty command", "Name a program and its arguments, for example [\"scripts/smoke.sh\", output.url].")
+	}
+	for _, it := range items {
+		if strings.ContainsRune(it.text, 0) {
+			ev.problem(it.rng, "A zero byte in a command", "Arguments of programs cannot contain it.")
+		}
+	}
+	return texts(items)
+}
+
+// checkScript looks for the program of a command when it is a path of the repository.
+func (l *load) checkScript(ev *evaluation, b body) {
+	v, ok := ev.value(b, "command")
+	if !ok {
+		return
+	}
+	v, _ = v.UnmarkDeep()
+	if v.IsNull() || !v.IsKnown() || !v.CanIterateElements() || v.Type().IsObjectType() || v.Type().IsMapType() || v.LengthInt() == 0 {
+		return
+	}
+	first, err := convert.Convert(v.AsValueSlice()[0], cty.String)
+	if err != nil || first.IsNull() || !first.IsKnown() {
+		return
+	}
+	if name := first.AsString(); strings.Contains(name, "/") && !strings.HasPrefix(name, "/") {
+		l.existing(ev.where, item{name, b.rangeOf("command")}, "command", "program")
+	}
+}
+
+func (ev *evaluation) ansible(a *ansibleBlock, p *place) *Ansible {
+	out := &Ansible{Playbook: p.instance.Playbook, Inventory: map[string][]Host{}, Variables: map[string]json.RawMessage{}, Secrets: a.secrets, Check: a.check, Within: a.within}
+	groups, _ := ev.object(a.body, "inventory")
+	for _, name := range sortedKeys(groups) {
+		if !groupRE.MatchString(name) || slices.Contains([]string{"all", "ungrouped", "_meta"}, name) {
+			ev.problem(a.body.rangeOf("inventory"), fmt.Sprintf("%q cannot name a group of hosts", name), "Use letters, digits and _, not starting with a digit; all, ungrouped and _meta are Ansible's own.")
+			continue
+		}
+		v, _ := groups[name].UnmarkDeep()
+		out.Inventory[name] = ev.hosts(name, v, a.body.rangeOf("inventory"))
+	}
+	variables, _ := ev.object(a.body, "variables")
+	for name, v := range variables {
+		v, _ = v.UnmarkDeep()
+		if !groupRE.MatchString(name) {
+			ev.problem(a.body.rangeOf("variables"), fmt.Sprintf("%q cannot name an Ansible variable", name), "Use letters, digits and _, not starting with a digit.")
+			continue
+		}
+		out.Variables[name] = ev.json(v)
+	}
+	return out
+}
+
+// json is the value as JSON, nil while it is unknown.
+func (ev *evaluation) json(v cty.Value) json.RawMessage {
+	if !v.IsWhollyKnown() {
+		return nil
+	}
+	b, err := marshal(v)
+	if err != nil { // capsules, which no expression can make
+		return nil
+	}
+	return b
+}
+
+var (
+	groupRE = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	hostRE  = regexp.MustCompile(`^[A-Za-z0-9_\[:][A-Za-z0-9_.:%\[\]-]*$`)
+)
+
+// hosts reads one group: an address, a list of addresses or objects, or a map from
+// name to address or variables.
+func (ev *evaluation) hosts(group string, v cty.Value, rng hcl.Range) []Host {
+	out := []Host{}
+	t := v.Type()
+	wrong := func(v cty.Value) {
+		ev.problem(rng, fmt.Sprintf("Group %q has something that is no host", group), fmt.Sprintf("A host is an address, or an object with name or host, and vars. This is %s.", friendlyType(v.Type())))
+	}
+	switch {
+	case !v.IsKnown():
+	case v.IsNull():
+		ev.problem(rng, fmt.Sprintf("Group %q is null", group), "Give an empty list for a group without hosts.")
+	case t == cty.String:
+		out = ev.addHost(out, group, v.AsString(), nil, rng)
+	case t.IsListType() || t.IsTupleType() || t.IsSetType():
+		for _, e := range v.AsValueSlice() {
+			switch {
+			case !e.IsKnown():
+			case !e.IsNull() && e.Type() == cty.String:
+				out = ev.addHost(out, group, e.AsString(), nil, rng)
+			case !e.IsNull() && (e.Type().IsObjectType() || e.Type().IsMapType()):
+				out = ev.hostObject(out, group, e.AsValueMap(), rng)
+			default:
+				wrong(e)
+			}
+		}
+	case t.IsObjectType() || t.IsMapType():
+		attrs := v.AsValueMap()
+		for _, name := range sortedKeys(attrs) {
+			switch e := attrs[name]; {
+			case !e.IsKnown():
+			case !e.IsNull() && e.Type() == cty.String:
+				out = ev.addHost(out, group, name, map[string]cty.Value{"ansible_host": e}, rng)
+			case !e.IsNull() && (e.Type().IsObjectType() || e.Type().IsMapType()):
+				out = ev.addHost(out, group, name, e.AsValueMap(), rng)
+			default:
+				wrong(e)
+			}
+		}
+	default:
+		wrong(v)
+	}
+	return out
+}
+
+// hostObject reads { name, host, vars, ansible_… }: name is what the inventory calls
+// the host, host is where it is reached.
+func (ev *evaluation) hostObject(out []Host, group string, attrs map[string]cty.Value, rng hcl.Range) []Host {
+	var name, host string
+	vars := map[string]cty.Value{}
+	for _, key := range sortedKeys(attrs) {
+		v := attrs[key]
+		switch {
+		case !v.IsKnown():
+			return out
+		case key == "name" || key == "host":
+			if v.IsNull() || v.Type() != cty.String {
+				ev.problem(rng, fmt.Sprintf("%s of a host in group %q is not a string", key, group), fmt.Sprintf("This is %s.", friendlyType(v.Type())))
+				return out
+			}
+			if key == "name" {
+				name = v.AsString()
+			} else {
+				host = v.AsString()
+			}
+		case key == "vars":
+			if v.IsNull() {
+				continue
+			}
+			if !v.Type().IsObjectType() && !v.Type().IsMapType() {
+				ev.problem(rng, fmt.Sprintf("vars of a host in group %q is not an object", group), fmt.Sprintf("This is %s.", friendlyType(v.Type())))
+				return out
+			}
+			for k, e := range v.AsValueMap() {
+				vars[k] = e
+			}
+		case strings.HasPrefix(key, "ansible_"):
+			vars[key] = v
+		default:
+			ev.problem(rng, fmt.Sprintf("Unknown attribute %q of a host in group %q", key, group), "A host has name, host, vars and any ansible_… variable; put other variables into vars."+didYouMean(key, []string{"name", "host", "vars"}))
+			return out
+		}
+	}
+	switch {
+	case name == "":
+		name = host
+	case host != "":
+		vars["ansible_host"] = cty.StringVal(host)
+	}
+	return ev.addHost(out, group, name, vars, rng)
+}
+
+func (ev *evaluation) addHost(out []Host, group, name string, vars map[string]cty.Value, rng hcl.Range) []Host {
+	if !hostRE.MatchString(name) {
+		ev.problem(rng, fmt.Sprintf("%q in group %q cannot be a host", name, group), "A host is a name or an address: letters, digits, dots, colons, - and _.")
+		return out
+	}
+	h := Host{Name: name}
+	for key, v := range vars {
+		if h.Vars == nil {
+			h.Vars = map[string]json.RawMessage{}
+		}
+		h.Vars[key] = ev.json(v)
+	}
+	return append(out, h)
+}

@@ -1,0 +1,190 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+
+	"github.com/terrace-cd/terrace/internal/core"
+)
+
+type mark string
+
+// SensitiveMark marks values that must not be shown. It spreads to every value that is
+// made from a marked one.
+const SensitiveMark = mark("sensitive")
+
+// Inputs evaluates what goes into the engine for an instance. Errors: Invalid with the
+// rendered problem when an expression fails, for example because an upstream has no
+// such output; Conflict when an upstream was never applied; NotFound when there is no
+// such instance.
+func (c *Config) Inputs(stack, env string, s Scope) (Inputs, error) {
+	st, e, p, err := c.find(stack, env)
+	if err != nil {
+		return Inputs{}, err
+	}
+	in := Inputs{Path: p.instance.Path, Variables: map[string]json.RawMessage{}, VarFiles: p.instance.VarFiles, Upstream: map[string][]string{}}
+	values := map[string]cty.Value{}
+	for name, v := range e.values {
+		if p.takes(name) && !p.setsInFile(name) {
+			values[name] = v
+		}
+	}
+	if !st.Discovered {
+		outputs, err := c.upstream(st, e, s, st.inputUses)
+		if err != nil {
+			return Inputs{}, err
+		}
+		for _, u := range st.inputUses {
+			in.Upstream[u.stack] = union(in.Upstream[u.stack], u.output, outputs[u.stack])
+		}
+		var ps problems
+		ev := &evaluation{problems: &ps, where: instance(st, e), env: &e.Environment, ctx: c.context(e, s, outputs, cty.NilVal)}
+		own, _ := ev.object(st.body, "inputs")
+		if err := c.failed(&ps, instance(st, e)+": its inputs cannot be evaluated"); err != nil {
+			return Inputs{}, err
+		}
+		maps.Copy(values, own)
+	}
+	for name, v := range values {
+		plain, paths := v.UnmarkDeepWithPaths()
+		if len(paths) > 0 {
+			in.Sensitive = append(in.Sensitive, name)
+		}
+		if in.Variables[name], err = marshal(plain); err != nil {
+			return Inputs{}, core.Errorf(core.Invalid, "%s: the variable %q cannot be passed on: %w; make it of known strings, numbers, booleans, lists and objects", instance(st, e), name, err)
+		}
+	}
+	slices.Sort(in.Sensitive)
+	return in, nil
+}
+
+// takes reports whether the root module declares a variable. One that could not be
+// understood gets none of the environment's, so that the engine's own message about it
+// is what people see.
+func (p *place) takes(name string) bool {
+	return p.module != nil && p.module.variables[name] != nil
+}
+
+func (p *place) setsInFile(name string) bool {
+	return slices.ContainsFunc(p.varFiles, func(f *varFile) bool { _, ok := f.values[name]; return ok })
+}
+
+// union adds an output to a sorted list; all of them when it is "".
+func union(list []string, output string, outputs cty.Value) []string {
+	add := []string{output}
+	if output == "" {
+		add = nil
+		for name := range outputs.Type().AttributeTypes() {
+			add = append(add, name)
+		}
+	}
+	list = append(list, add...)
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+func marshal(v cty.Value) (json.RawMessage, error) {
+	if !v.IsWhollyKnown() {
+		return nil, fmt.Errorf("its value is not known")
+	}
+	return ctyjson.Marshal(v, v.Type())
+}
+
+// upstream reads the outputs of the stacks that uses name.
+func (c *Config) upstream(st *stack, e *environment, s Scope, uses []use) (map[string]cty.Value, error) {
+	out := map[string]cty.Value{}
+	for _, u := range uses {
+		if _, ok := out[u.stack]; ok {
+			continue
+		}
+		var values map[string]cty.Value
+		ok := false
+		if s.Outputs != nil {
+			values, ok = s.Outputs(u.stack)
+		}
+		if !ok {
+			return nil, core.Errorf(core.Conflict, "%s needs outputs of %s, which has none yet; it goes on when %s is applied",
+				instance(st, e), core.InstanceName(u.stack, e.Name), core.InstanceName(u.stack, e.Name))
+		}
+		out[u.stack] = withNulls(values, c.stacks[u.stack].place(e))
+	}
+	return out, nil
+}
+
+// withNulls makes an object of outputs. Engines do not store an output that is null,
+// so one that the root module declares and the state lacks is null.
+func withNulls(values map[string]cty.Value, p *place) cty.Value {
+	values = maps.Clone(values)
+	if values == nil {
+		values = map[string]cty.Value{}
+	}
+	if p != nil && p.module != nil && p.module.broken == nil {
+		for _, name := range p.module.outputs {
+			if _, ok := values[name]; !ok {
+				values[name] = cty.NullVal(cty.DynamicPseudoType)
+			}
+		}
+	}
+	return cty.ObjectVal(values)
+}
+
+// context is what expressions see once a release is known.
+func (c *Config) context(e *environment, s Scope, outputs map[string]cty.Value, own cty.Value) *hcl.EvalContext {
+	release := cty.ObjectVal(map[string]cty.Value{"commit": cty.StringVal(s.Commit), "number": cty.NumberIntVal(s.Number)})
+	sandbox := noSandbox
+	if s.Sandbox != nil {
+		sandbox = cty.ObjectVal(map[string]cty.Value{"name": cty.StringVal(s.Sandbox.Name), "owner": cty.StringVal(s.Sandbox.Owner)})
+	}
+	return scoped(&hcl.EvalContext{Functions: functions(c.tree, c.root, nil)}, e, release, sandbox, outputs, own)
+}
+
+// failed makes an Invalid error of problems, nil when there are none.
+func (c *Config) failed(ps *problems, what string) error {
+	diags := ps.all("")
+	if !diags.HasErrors() {
+		return nil
+	}
+	return core.Errorf(core.Invalid, "%s:\n\n%s", what, strings.TrimSpace(Render(diags, c.tree, false)))
+}
+
+// OutputsFromState reads the outputs in a state file of version 4. Sensitive ones
+// carry SensitiveMark. Invalid when it is no such file.
+func OutputsFromState(stateJSON []byte) (map[string]cty.Value, error) {
+	var state struct {
+		Version int `json:"version"`
+		Outputs map[string]struct {
+			Value     json.RawMessage `json:"value"`
+			Type      json.RawMessage `json:"type"`
+			Sensitive bool            `json:"sensitive"`
+		} `json:"outputs"`
+	}
+	if err := json.Unmarshal(stateJSON, &state); err != nil {
+		return nil, core.Errorf(core.Invalid, "the state is not JSON: %w", err)
+	}
+	if state.Version != 4 {
+		return nil, core.Errorf(core.Invalid, "the state has version %d; version 4 is understood, which engines write since Terraform 0.12", state.Version)
+	}
+	out := make(map[string]cty.Value, len(state.Outputs))
+	for name, o := range state.Outputs {
+		t, err := ctyjson.UnmarshalType(o.Type)
+		if err != nil {
+			return nil, core.Errorf(core.Invalid, "the type of output %q in the state cannot be read: %w", name, err)
+		}
+		v, err := ctyjson.Unmarshal(o.Value, t)
+		if err != nil {
+			return nil, core.Errorf(core.Invalid, "output %q in the state cannot be read: %w", name, err)
+		}
+		if o.Sensitive {
+			v = v.Mark(SensitiveMark)
+		}
+		out[name] = v
+	}
+	return out, nil
+}

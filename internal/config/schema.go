@@ -1,0 +1,152 @@
+package config
+
+// The language as data: decode.go reads bodies by it, reference.go writes the
+// documentation from it. Order is the order of the documentation.
+
+// blockSchema describes a kind of block.
+type blockSchema struct {
+	Type   string
+	Label  string   // what its label names, "" when it has none
+	Labels []string // the labels it may have, nil for any name
+	Many   bool     // may occur several times in its parent
+	Doc    string
+	Attrs  []attrSchema
+	Blocks []*blockSchema
+}
+
+// attrSchema describes an argument.
+type attrSchema struct {
+	Name     string
+	Type     string
+	Required bool
+	Default  string // as written in terrace.hcl, "" when there is none
+	Values   []string
+	// Sees names what its expression may refer to, nil for a plain value.
+	Sees []string
+	Doc  string
+}
+
+func (b *blockSchema) attr(name string) *attrSchema {
+	for i := range b.Attrs {
+		if b.Attrs[i].Name == name {
+			return &b.Attrs[i]
+		}
+	}
+	return nil
+}
+
+func (b *blockSchema) block(name string) *blockSchema {
+	for _, s := range b.Blocks {
+		if s.Type == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// Which roots an expression sees depends on when it is evaluated: to find files, to
+// plan, or after an apply.
+var (
+	seesEnvironment = []string{"environment"}
+	seesInputs      = []string{"environment", "release", "sandbox", "stack"}
+	seesAfter       = []string{"environment", "release", "sandbox", "stack", "output"}
+)
+
+var fileSchema = &blockSchema{Blocks: []*blockSchema{projectSchema, environmentSchema, stackSchema}}
+
+var projectSchema = &blockSchema{
+	Type: "project", Label: "the project",
+	Doc: "The project. A file has exactly one.",
+	Attrs: []attrSchema{
+		{Name: "engine", Type: "string", Default: `"tofu"`, Values: []string{"tofu", "terraform"}, Doc: "What plans and applies."},
+		{Name: "engine_version", Type: "string", Doc: "A version constraint, for example `~> 1.12`. A fitting engine is taken from PATH, otherwise installed and kept."},
+		{Name: "stacks", Type: "list of globs", Default: `["stacks/*"]`, Doc: "Every match that is a root module (a folder with `.tf`, `.tofu`, `.tf.json` or `.tofu.json` files) becomes a stack named after its folder. `*` matches within one folder name, `**` any number of folders. A folder that a `stack` block names as its `path` is not discovered again."},
+		{Name: "state", Type: "string", Default: `"terrace"`, Values: []string{"terrace", "stack"}, Doc: "`terrace` keeps state in the built-in backend; `stack` leaves each stack's own backend block alone."},
+		{Name: "parallel", Type: "number", Default: "10", Doc: "How many runs of one stage may be active at once, at least 1."},
+	},
+}
+
+var environmentSchema = &blockSchema{
+	Type: "environment", Label: "the environment", Many: true,
+	Doc: "A place that stacks are deployed to. `after` makes the promotion order; environments without it come first.",
+	Attrs: []attrSchema{
+		{Name: "after", Type: "list of environments", Default: "[]", Doc: "A release enters only when it is verified in all of these."},
+		{Name: "bake", Type: "duration", Default: `"0s"`, Doc: "How long verification keeps running before the release may go on."},
+		{Name: "queue", Type: "string", Default: `"newest"`, Values: []string{"newest", "every"}, Doc: "`newest`: a newer release overtakes those that wait. `every`: each commit goes through, in order."},
+		{Name: "rollback", Type: "string", Default: `"manual"`, Values: []string{"manual", "auto"}, Doc: "`auto`: a definite verification failure starts a rollback."},
+		{Name: "secrets", Type: "list of names", Default: "[]", Doc: "Secrets that runs here receive as environment variables. Names only: the values are kept on the server, per environment."},
+		{Name: "variables", Type: "object", Default: "{}", Sees: seesEnvironment, Doc: "Each reaches every stack that declares a variable of that name. Var files and inputs win over it. Expressions see `environment.name` only."},
+		{Name: "max_destroy", Type: "number", Doc: "A stage that would destroy more resources needs an approval."},
+		{Name: "max_replace", Type: "number", Doc: "A stage that would replace more resources needs an approval."},
+	},
+	Blocks: []*blockSchema{approvalSchema, windowSchema},
+}
+
+var approvalSchema = &blockSchema{
+	Type: "approval",
+	Doc:  "People who have to agree before the environment changes.",
+	Attrs: []attrSchema{
+		{Name: "count", Type: "number", Default: "1", Doc: "How many, at least 1."},
+		{Name: "from", Type: "list of people", Default: "[]", Doc: "`user:NAME` or `group:NAME`; empty means anybody who may approve here."},
+		{Name: "others", Type: "bool", Default: "false", Doc: "Neither the commit's author nor who asked for the rollout counts."},
+	},
+}
+
+var windowSchema = &blockSchema{
+	Type: "window", Many: true,
+	Doc: "When the environment may change. With several windows, it may in any of them.",
+	Attrs: []attrSchema{
+		{Name: "days", Type: "list of days", Default: `["mon", "tue", "wed", "thu", "fri", "sat", "sun"]`, Doc: "Days on which the window opens."},
+		{Name: "from", Type: "time of day", Default: `"00:00"`, Doc: "When it opens, HH:MM."},
+		{Name: "to", Type: "time of day", Default: `"24:00"`, Doc: "When it closes, HH:MM. Earlier than `from` means on the next day."},
+		{Name: "zone", Type: "time zone", Default: `"UTC"`, Doc: "An IANA time zone, for example `Europe/London`."},
+	},
+}
+
+var stackSchema = &blockSchema{
+	Type: "stack", Label: "the stack", Many: true,
+	Doc: "Settings of a stack. A stack that needs none has no block: it is discovered.",
+	Attrs: []attrSchema{
+		{Name: "path", Type: "string", Default: "the discovered root module of that name", Sees: seesEnvironment, Doc: "The root module, relative to terrace.hcl, for example `\"live/${environment.name}/web\"`."},
+		{Name: "environments", Type: "list of environments", Default: "all", Doc: "Where it is deployed."},
+		{Name: "var_files", Type: "list of paths", Default: "[]", Sees: seesEnvironment, Doc: "`.tfvars` or `.tfvars.json` files, relative to terrace.hcl. The last one wins."},
+		{Name: "inputs", Type: "object", Default: "{}", Sees: seesInputs, Doc: "Variables of the stack. `stack.NAME.OUTPUT` is an output of another stack in the same environment, which is also what makes this stack depend on that one."},
+		{Name: "reads", Type: "list of globs", Default: "[]", Sees: seesEnvironment, Doc: "Further files that the stack reads, relative to terrace.hcl, where Terrace cannot see it in the code."},
+		{Name: "immutable", Type: "list of addresses", Default: "[]", Doc: "Resources that are replaced, never updated in place, for example `\"democloud_server.*\"`."},
+		{Name: "stateful", Type: "list of addresses", Default: "[]", Doc: "Resources that are never destroyed or replaced without an exception by name."},
+		{Name: "zero_downtime", Type: "bool", Default: "false", Doc: "Deny a replacement that destroys before it creates."},
+	},
+	Blocks: []*blockSchema{beforeChangeSchema, ansibleSchema, verifySchema},
+}
+
+var beforeChangeSchema = &blockSchema{
+	Type: "before_change",
+	Doc:  "Runs before an apply that touches a stateful address.",
+	Attrs: []attrSchema{
+		{Name: "command", Type: "list of strings", Required: true, Sees: seesAfter, Doc: "The command and its arguments, without a shell, in the folder of terrace.hcl."},
+	},
+}
+
+var ansibleSchema = &blockSchema{
+	Type: "ansible",
+	Doc:  "Runs a playbook after the apply.",
+	Attrs: []attrSchema{
+		{Name: "playbook", Type: "string", Required: true, Sees: seesEnvironment, Doc: "Relative to terrace.hcl."},
+		{Name: "inventory", Type: "object", Required: true, Sees: seesAfter, Doc: "Groups of hosts. A group is a list of addresses, a list of objects (`name`, `host`, `vars`, and any `ansible_…` variable), or a map from host name to address or variables."},
+		{Name: "variables", Type: "object", Default: "{}", Sees: seesAfter, Doc: "Extra variables of the playbook."},
+		{Name: "secrets", Type: "list of names", Default: "[]", Doc: "Secrets of the environment that Ansible gets. `SSH_KEY` is the key of connections."},
+		{Name: "check", Type: "bool", Default: "false", Doc: "Show the changes of check mode with the plan."},
+		{Name: "within", Type: "duration", Default: `"5m"`, Doc: "How long to wait until the hosts answer."},
+	},
+}
+
+var verifySchema = &blockSchema{
+	Type: "verify", Label: "what kind of check it is", Labels: []string{"http", "command"}, Many: true,
+	Doc: "What has to hold after the apply, and through the bake. `verify \"http\"` asks for `url`; `verify \"command\"` runs `command`, which has to end with exit code 0.",
+	Attrs: []attrSchema{
+		{Name: "url", Type: "string", Sees: seesAfter, Doc: "For `http`, required."},
+		{Name: "status", Type: "number", Default: "200", Doc: "For `http`: the status that is a pass."},
+		{Name: "command", Type: "list of strings", Sees: seesAfter, Doc: "For `command`, required: the command and its arguments, without a shell, in the folder of terrace.hcl."},
+		{Name: "within", Type: "duration", Default: `"2m"`, Doc: "How long to go on trying."},
+	},
+}

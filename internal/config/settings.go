@@ -1,0 +1,116 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// settings are what terrace.hcl says of an instance beside its variables: how its
+// state is kept, which secrets it gets, and what follows its apply. Rules that judge a
+// plan (immutable, stateful, approvals) are left out: changing them is no reason to
+// run.
+type settings struct {
+	State    string            `json:"state"`
+	Secrets  []string          `json:"secrets,omitempty"`
+	VarFiles []string          `json:"var_files,omitempty"`
+	Playbook string            `json:"playbook,omitempty"`
+	After    []string          `json:"after,omitempty"`
+	Values   map[string]string `json:"values,omitempty"`
+}
+
+// InstanceDigest identifies the settings of an instance that are in no other part of
+// its input digest. Comments and layout do not change it. It is "" for an instance
+// that does not exist.
+func (c *Config) InstanceDigest(stack, env string) string {
+	st, e, p, err := c.find(stack, env)
+	if err != nil {
+		return ""
+	}
+	s := settings{State: c.Project.State, Secrets: e.Secrets, VarFiles: p.instance.VarFiles, Playbook: p.instance.Playbook}
+	if !st.Discovered {
+		c.afterSettings(&s, st, e, p)
+	}
+	b, err := json.Marshal(s)
+	if err != nil {
+		return "" // strings always marshal
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+func (c *Config) afterSettings(s *settings, st *stack, e *environment, p *place) {
+	if st.ansible == nil && len(st.verify) == 0 {
+		return
+	}
+	s.Values = map[string]string{}
+	fns := functions(c.tree, c.root, func(name string, content []byte) {
+		sum := sha256.Sum256(content)
+		s.Values["file "+name] = hex.EncodeToString(sum[:])
+	})
+	unknown := map[string]cty.Value{}
+	for _, name := range st.dependsOn {
+		unknown[name] = cty.DynamicVal
+	}
+	ctx := scoped(&hcl.EvalContext{Functions: fns}, e, unknownRelease, noSandbox, unknown, cty.DynamicVal)
+	add := func(b body, labels ...string) {
+		s.After = append(s.After, b.schema.Type+" "+strings.Join(labels, " "))
+		for i := range b.schema.Attrs {
+			name := b.schema.Attrs[i].Name
+			expr := b.expr(name)
+			if expr == nil {
+				continue
+			}
+			s.After = append(s.After, name+" = "+tokens(b.source, expr.Range()))
+			// For what it reads; its value depends on outputs.
+			_, _ = evaluate(expr, ctx)
+			for _, t := range expr.Variables() {
+				if t.RootName() != "environment" {
+					continue
+				}
+				if v, diags := t.TraverseAbs(ctx); !diags.HasErrors() {
+					if b, err := marshal(v); err == nil {
+						s.Values[string(traversalText(t))] = string(b)
+					}
+				}
+			}
+		}
+	}
+	if st.ansible != nil {
+		add(st.ansible.body)
+	}
+	for _, v := range st.verify {
+		add(v.body, v.kind)
+	}
+}
+
+func traversalText(t hcl.Traversal) string {
+	var b strings.Builder
+	b.WriteString(t.RootName())
+	for i := 1; i < len(t); i++ {
+		b.WriteString("." + nameAt(t, i))
+	}
+	return b.String()
+}
+
+// tokens is the source of an expression without comments and layout.
+func tokens(src []byte, rng hcl.Range) string {
+	if !rng.CanSliceBytes(src) {
+		return ""
+	}
+	list, _ := hclsyntax.LexExpression(rng.SliceBytes(src), rng.Filename, hcl.InitialPos)
+	var b strings.Builder
+	for _, t := range list {
+		if t.Type == hclsyntax.TokenComment || t.Type == hclsyntax.TokenNewline || t.Type == hclsyntax.TokenEOF {
+			continue
+		}
+		b.Write(t.Bytes)
+		b.WriteByte(' ')
+	}
+	return b.String()
+}

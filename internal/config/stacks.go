@@ -1,0 +1,327 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// stack is a stack with its expressions, and where it is in each environment.
+type stack struct {
+	Stack
+	found        string // the discovered folder, "" when there is none
+	environments []*environment
+	places       []*place // by index of the environment, nil where it is not deployed
+
+	// The rest is empty for a stack without a block.
+	body         body
+	ansible      *ansibleBlock
+	verify       []verifyBlock
+	beforeChange *body
+	inputPlaces  map[string]hcl.Range
+	inputUses    []use
+	uses         []use
+	dependsOn    []string
+}
+
+type ansibleBlock struct {
+	body    body
+	secrets []string
+	check   bool
+	within  time.Duration
+}
+
+type verifyBlock struct {
+	kind   string
+	body   body
+	status int
+	within time.Duration
+}
+
+// place is a stack in one environment.
+type place struct {
+	instance Instance
+	module   *module
+	varFiles []*varFile
+}
+
+// instance names a stack in an environment.
+func instance(st *stack, e *environment) string { return st.Name + "@" + e.Name }
+
+// rng is where problems with the stack as a whole are reported.
+func (l *load) rng(st *stack) hcl.Range {
+	if st.Discovered {
+		return l.found[st.found]
+	}
+	return st.body.header
+}
+
+func (l *load) stackBlocks(top body) {
+	seen := map[string]*hclsyntax.Block{}
+	for _, block := range top.blocks["stack"] {
+		if !l.name("stack", block) {
+			continue
+		}
+		name := block.Labels[0]
+		if first := seen[name]; first != nil {
+			l.error(block.LabelRanges[0], fmt.Sprintf("Two stacks %q", name), fmt.Sprintf("The first is at %s:%d. Rename one of them.", l.file, first.TypeRange.Start.Line))
+			continue
+		}
+		seen[name] = block
+		l.stacks[name] = l.stack(name, l.read(block.Body, stackSchema, block.DefRange()))
+		l.names = append(l.names, name)
+	}
+	claimed := map[string]bool{}
+	for _, name := range l.names {
+		st := l.stacks[name]
+		if !st.body.has("path") {
+			continue
+		}
+		l.references(st.body.expr("path"), "path", seesEnvironment)
+		for _, e := range st.environments {
+			// Problems are reported in places, with the environment.
+			if v, diags := evaluate(st.body.expr("path"), l.context(e)); !diags.HasErrors() && v.Type() == cty.String && v.IsKnown() && !v.IsNull() {
+				if dir, ok := join(l.root, v.AsString()); ok {
+					claimed[dir] = true
+				}
+			}
+		}
+	}
+	l.discovered(claimed)
+	slices.Sort(l.names)
+	for _, name := range l.names {
+		st := l.stacks[name]
+		for _, e := range st.environments {
+			st.Environments = append(st.Environments, e.Name)
+		}
+	}
+}
+
+func (l *load) stack(name string, b body) *stack {
+	st := &stack{Stack: Stack{Name: name, ZeroDowntime: l.boolean(b, "zero_downtime", l.ctx)}, body: b, environments: l.envs, inputPlaces: map[string]hcl.Range{}}
+	if b.has("environments") {
+		st.environments = l.stackEnvironments(b)
+	}
+	st.Immutable = l.addresses(b, "immutable")
+	st.Stateful = l.addresses(b, "stateful")
+	if e := b.expr("inputs"); e != nil {
+		l.items(e, st.inputPlaces)
+	}
+	for _, block := range b.blocks["before_change"] {
+		bc := l.read(block.Body, beforeChangeSchema, block.DefRange())
+		st.beforeChange, st.BeforeChange = &bc, true
+	}
+	for _, block := range b.blocks["ansible"] {
+		a := l.read(block.Body, ansibleSchema, block.DefRange())
+		st.ansible = &ansibleBlock{body: a, secrets: l.secrets(a), check: l.boolean(a, "check", l.ctx), within: l.duration(a, "within", 5*time.Minute, l.ctx)}
+	}
+	for _, block := range b.blocks["verify"] {
+		v := l.read(block.Body, verifySchema, block.DefRange())
+		st.verify = append(st.verify, l.verifyBlock(block.Labels[0], v))
+	}
+	return st
+}
+
+func (l *load) verifyBlock(kind string, b body) verifyBlock {
+	needs, other := "url", []string{"command"}
+	if kind == "command" {
+		needs, other = "command", []string{"url", "status"}
+	}
+	if !b.has(needs) {
+		l.error(b.header, fmt.Sprintf("Missing argument %q", needs), fmt.Sprintf("A verify %q block needs %s = …", kind, needs))
+	}
+	for _, name := range other {
+		if b.has(name) {
+			l.error(b.attrs[name].NameRange, fmt.Sprintf("%q does not belong here", name), fmt.Sprintf("A verify %q block has %s and within. Write a second verify block.", kind, needs))
+		}
+	}
+	v := verifyBlock{kind: kind, body: b, within: l.duration(b, "within", 2*time.Minute, l.ctx)}
+	if kind == "http" {
+		v.status = 200
+		if n, ok := l.whole(b, "status", 100, l.ctx); ok && n > 599 {
+			l.error(b.rangeOf("status"), "Not an HTTP status", "A status is a number from 100 to 599.")
+		} else if ok {
+			v.status = n
+		}
+	}
+	return v
+}
+
+func (l *load) stackEnvironments(b body) []*environment {
+	var names []string
+	for _, e := range l.envs {
+		names = append(names, e.Name)
+	}
+	items := l.list(b, "environments", l.ctx)
+	for _, it := range items {
+		if !slices.Contains(names, it.text) {
+			l.error(it.rng, fmt.Sprintf("Unknown environment %q", it.text), strings.TrimSpace(fmt.Sprintf("There are %s.%s", listed(names, 12), didYouMean(it.text, names))))
+		}
+	}
+	var out []*environment
+	for _, e := range l.envs {
+		if slices.Contains(texts(items), e.Name) {
+			out = append(out, e)
+		}
+	}
+	if len(items) == 0 {
+		if t, ok := b.expr("environments").(*hclsyntax.TupleConsExpr); ok && len(t.Exprs) == 0 {
+			l.warning(b.rangeOf("environments"), "A stack that is deployed nowhere", "environments is empty. Remove the argument for every environment, or the stack.")
+		}
+	}
+	return out
+}
+
+// An address pattern: names separated by dots, * for any part of one, an index in
+// brackets where the resource has one.
+var addressRE = regexp.MustCompile(`^(?:module\.[A-Za-z0-9_*-]+(?:\[(?:"[^"\]]*"|[0-9]+|\*)\])?\.)*(?:data\.)?[A-Za-z0-9_*-]+\.[A-Za-z0-9_*-]+(?:\[(?:"[^"\]]*"|[0-9]+|\*)\])?$`)
+var moduleAddressRE = regexp.MustCompile(`^(?:module\.[A-Za-z0-9_*-]+(?:\[(?:"[^"\]]*"|[0-9]+|\*)\])?)(?:\.module\.[A-Za-z0-9_*-]+(?:\[(?:"[^"\]]*"|[0-9]+|\*)\])?)*(?:\.\*)?$`)
+
+func (l *load) addresses(b body, name string) []string {
+	items := l.list(b, name, l.ctx)
+	for _, it := range items {
+		if it.text == "*" || addressRE.MatchString(it.text) || moduleAddressRE.MatchString(it.text) {
+			continue
+		}
+		hint := ""
+		if !strings.Contains(it.text, ".") && it.text != "" {
+			hint = fmt.Sprintf(" Did you mean %q?", it.text+".*")
+		}
+		l.error(it.rng, fmt.Sprintf("%q is not an address", it.text), "An address is TYPE.NAME, inside modules module.NAME.TYPE.NAME; * stands for any part of a name, for example \"democloud_server.*\"."+hint)
+	}
+	return texts(items)
+}
+
+// after lists the expressions that are evaluated after an apply.
+func (st *stack) after() []afterExpr {
+	var out []afterExpr
+	add := func(b *body, names ...string) {
+		for _, n := range names {
+			if e := b.expr(n); e != nil {
+				out = append(out, afterExpr{n, e})
+			}
+		}
+	}
+	if st.beforeChange != nil {
+		add(st.beforeChange, "command")
+	}
+	if st.ansible != nil {
+		add(&st.ansible.body, "inventory", "variables")
+	}
+	for i := range st.verify {
+		add(&st.verify[i].body, "url", "command")
+	}
+	return out
+}
+
+type afterExpr struct {
+	name string
+	expr hclsyntax.Expression
+}
+
+// expressions lists all that may refer to something.
+func (st *stack) expressions() []hclsyntax.Expression {
+	if st.Discovered {
+		return nil
+	}
+	var out []hclsyntax.Expression
+	for _, name := range []string{"path", "var_files", "reads", "inputs"} {
+		if e := st.body.expr(name); e != nil {
+			out = append(out, e)
+		}
+	}
+	if st.ansible != nil && st.ansible.body.has("playbook") {
+		out = append(out, st.ansible.body.expr("playbook"))
+	}
+	for _, a := range st.after() {
+		out = append(out, a.expr)
+	}
+	return out
+}
+
+// stackOrder finds who uses whose outputs, and cycles among them.
+func (l *load) stackOrder() {
+	for _, name := range l.names {
+		st := l.stacks[name]
+		if st.Discovered {
+			continue
+		}
+		if e := st.body.expr("inputs"); e != nil {
+			st.inputUses = l.usesOf(st, e, "inputs", seesInputs)
+			st.uses = slices.Clone(st.inputUses)
+		}
+		for _, a := range st.after() {
+			st.uses = append(st.uses, l.usesOf(st, a.expr, a.name, seesAfter)...)
+		}
+		for _, u := range st.uses {
+			if !slices.Contains(st.dependsOn, u.stack) {
+				st.dependsOn = append(st.dependsOn, u.stack)
+			}
+		}
+		slices.Sort(st.dependsOn)
+	}
+	for _, cycle := range cycles(l.names, func(name string) []string { return l.stacks[name].dependsOn }) {
+		from, to := l.stacks[cycle[len(cycle)-2]], cycle[len(cycle)-1]
+		rng := l.rng(from)
+		if i := slices.IndexFunc(from.uses, func(u use) bool { return u.stack == to }); i >= 0 {
+			rng = from.uses[i].rng
+		}
+		l.error(rng, "Stacks use each other's outputs", fmt.Sprintf("%s: none of them could be applied first. Break the circle, for example by moving what both need into a stack of its own.", strings.Join(cycle, " uses ")))
+	}
+}
+
+// usesOf checks the references of an expression and drops those that lead nowhere.
+func (l *load) usesOf(st *stack, expr hclsyntax.Expression, attr string, sees []string) []use {
+	return slices.DeleteFunc(l.references(expr, attr, sees), func(u use) bool {
+		switch up := l.stacks[u.stack]; {
+		case u.stack == st.Name:
+			l.bad[expr] = true
+			detail := fmt.Sprintf("Its own outputs are output.NAME, in ansible, verify and before_change: write output.%s.", u.output)
+			if attr == "inputs" {
+				detail = "Inputs are needed before it has outputs. Its own outputs can be used in ansible, verify and before_change, as output.NAME."
+			}
+			l.error(u.rng, fmt.Sprintf("Stack %q refers to itself", st.Name), detail)
+			return true
+		case up == nil:
+			l.bad[expr] = true
+			detail := didYouMean(u.stack, l.names)
+			if detail == "" {
+				detail = fmt.Sprintf(" There are %s.", listed(l.names, 8))
+			}
+			l.error(u.rng, fmt.Sprintf("Unknown stack %q", u.stack), strings.TrimSpace("No block and no discovered root module has that name."+detail))
+			return true
+		default:
+			for _, e := range st.environments {
+				if !slices.Contains(up.environments, e) {
+					l.at(instance(st, e), hcl.DiagError, u.rng, fmt.Sprintf("Stack %q is not in every environment that needs it", u.stack),
+						fmt.Sprintf("It is deployed to %s.", orNone(listed(up.Environments, 8))), fmt.Sprintf("Add the missing environments to %q, or remove them from %q.", u.stack, st.Name))
+				}
+			}
+			return false
+		}
+	})
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+// context is what expressions see that find files: the environment.
+func (l *load) context(e *environment) *hcl.EvalContext {
+	ctx := l.ctx.NewChild()
+	ctx.Variables = map[string]cty.Value{"environment": environmentValue(&e.Environment)}
+	return ctx
+}
+
+func environmentValue(e *Environment) cty.Value {
+	return cty.ObjectVal(map[string]cty.Value{"name": cty.StringVal(e.Name), "variables": e.Variables})
+}

@@ -1,0 +1,293 @@
+package config
+
+import (
+	"fmt"
+	"path"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/ext/typeexpr"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+)
+
+// modules reads the root modules of all instances. Reading goes through one
+// goroutine, since trees are often one pipe to git; parsing uses every core.
+func (l *load) modules() {
+	type job struct {
+		key     string
+		sources []source
+	}
+	r := newReader(l.tree, l.cache)
+	byDir := map[string]*module{}
+	keys := map[string]string{}  // folder → key of a module that is being parsed
+	pending := map[string]bool{} // keys
+	jobs := make(chan job, 64)
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for j := range jobs {
+				l.cache.put(j.key, parseModule(j.sources))
+			}
+		})
+	}
+	parsed := map[string]*module{}
+	l.eachPlace(func(st *stack, e *environment, p *place) {
+		dir := p.instance.Path
+		if byDir[dir] != nil || keys[dir] != "" {
+			return
+		}
+		m, key, sources, err := r.lookup(dir, l.index.modules[dir])
+		switch {
+		case err != nil:
+			l.error(startOf(dir), "A root module cannot be read", err.Error())
+			byDir[dir] = &module{broken: hcl.Diagnostics{}}
+		case m != nil:
+			byDir[dir] = m
+		default:
+			keys[dir] = key
+			if !pending[key] {
+				pending[key] = true
+				jobs <- job{key, sources}
+			}
+		}
+	})
+	close(jobs)
+	wg.Wait()
+	for dir, key := range keys {
+		if parsed[key] == nil {
+			m, ok := l.cache.get(key).(*module)
+			if !ok { // dropped by a cache that others use as well
+				_, _, sources, err := r.lookup(dir, l.index.modules[dir])
+				if err != nil {
+					continue
+				}
+				m = parseModule(sources)
+			}
+			parsed[key] = m
+		}
+		byDir[dir] = parsed[key]
+	}
+	warned := map[string]bool{}
+	l.eachPlace(func(st *stack, e *environment, p *place) {
+		dir := p.instance.Path
+		p.module = byDir[dir]
+		if p.module != nil && len(p.module.broken) > 0 && !warned[dir] {
+			warned[dir] = true
+			d := *p.module.broken[0]
+			rng := inFolder(dir, rangeOf(&d))
+			l.warning(rng, d.Summary, fmt.Sprintf("%s The variables of stack %q are not checked before the engine sees them.", d.Detail, st.Name))
+		}
+		l.readVarFiles(r, st, e, p)
+	})
+}
+
+func (l *load) readVarFiles(r *reader, st *stack, e *environment, p *place) {
+	if len(p.varFiles) > 0 {
+		return
+	}
+	for _, name := range p.instance.VarFiles {
+		f, err := r.varFile(name)
+		if err != nil {
+			l.error(startOf(name), "A var file cannot be read", err.Error())
+			continue
+		}
+		p.varFiles = append(p.varFiles, f)
+		for _, d := range f.diags {
+			l.at(instance(st, e), d.Severity, rangeOf(d), d.Summary, d.Detail, "")
+		}
+	}
+}
+
+// inFolder gives a range of a shared module the folder it is meant in.
+func inFolder(dir string, rng hcl.Range) hcl.Range {
+	rng.Filename = path.Join(dir, rng.Filename)
+	return rng
+}
+
+func (l *load) eachPlace(f func(*stack, *environment, *place)) {
+	for _, name := range l.names {
+		st := l.stacks[name]
+		for _, e := range st.environments {
+			if p := st.places[e.index]; p != nil {
+				f(st, e, p)
+			}
+		}
+	}
+}
+
+// given is a value for a variable, from whichever source wins.
+type given struct {
+	value cty.Value
+	rng   hcl.Range
+}
+
+// variables checks that every instance gets all its variables, with the right types.
+func (l *load) variables() {
+	l.eachPlace(func(st *stack, e *environment, p *place) {
+		if p.module == nil || p.module.broken != nil {
+			return
+		}
+		inputs, allInputs := l.inputValues(st, e)
+		for _, name := range p.module.names {
+			v := p.module.variables[name]
+			g, ok := l.given(name, e, p, inputs, st)
+			switch {
+			case ok:
+				l.checkValue(st, e, p, name, v, g)
+			case v.required && allInputs:
+				l.at(instance(st, e), hcl.DiagError, inFolder(p.instance.Path, v.rng), fmt.Sprintf("No value for variable %q", name),
+					fmt.Sprintf("Stack %q declares it without a default.", st.Name),
+					fmt.Sprintf("Set it in variables of the environment, in a var file or in inputs of stack %q; or give it a default.", st.Name)+l.similarValue(name, e, inputs, p))
+			}
+		}
+		for name := range inputs {
+			if p.module.variables[name] == nil {
+				l.at(instance(st, e), hcl.DiagError, st.inputRange(name), fmt.Sprintf("Stack %q has no variable %q", st.Name, name),
+					fmt.Sprintf("%s declares %s.", p.instance.Path, orNone(listed(p.module.names, 12))), strings.TrimSpace(didYouMean(name, p.module.names)))
+			}
+		}
+	})
+	l.unusedVariables()
+}
+
+func (l *load) similarValue(name string, e *environment, inputs map[string]cty.Value, p *place) string {
+	var names []string
+	for n := range e.values {
+		if p.module.variables[n] == nil {
+			names = append(names, n)
+		}
+	}
+	if s := closest(name, names); s != "" {
+		return fmt.Sprintf(" The environments have a variable %q: is that meant?", s)
+	}
+	return ""
+}
+
+// given finds the value of a variable: inputs win over var files, and those over the
+// environment.
+func (l *load) given(name string, e *environment, p *place, inputs map[string]cty.Value, st *stack) (given, bool) {
+	if _, ok := e.values[name]; ok {
+		e.used[name] = true
+	}
+	if v, ok := inputs[name]; ok {
+		return given{v, st.inputRange(name)}, true
+	}
+	for _, f := range slices.Backward(p.varFiles) {
+		if v, ok := f.values[name]; ok {
+			return given{v, f.places[name]}, true
+		}
+	}
+	if v, ok := e.values[name]; ok {
+		rng, known := e.places[name]
+		if !known {
+			rng = e.body.rangeOf("variables")
+		}
+		return given{v, rng}, true
+	}
+	return given{}, false
+}
+
+func (st *stack) inputRange(name string) hcl.Range {
+	if rng, ok := st.inputPlaces[name]; ok {
+		return rng
+	}
+	return st.body.rangeOf("inputs")
+}
+
+func (l *load) checkValue(st *stack, e *environment, p *place, name string, v *variable, g given) {
+	where := instance(st, e)
+	declared := fmt.Sprintf("%s:%d", path.Join(p.instance.Path, v.rng.Filename), v.rng.Start.Line)
+	if g.value.IsKnown() && g.value.IsNull() {
+		if !v.nullable && v.required {
+			l.at(where, hcl.DiagError, g.rng, fmt.Sprintf("Variable %q cannot be null", name), fmt.Sprintf("%s declares it with nullable = false.", declared), "")
+		}
+		return
+	}
+	if v.typ == cty.DynamicPseudoType {
+		return
+	}
+	val := g.value
+	if v.defaults != nil && val.IsWhollyKnown() {
+		val = v.defaults.Apply(val)
+	}
+	if _, err := convert.Convert(val, v.typ); err != nil {
+		l.at(where, hcl.DiagError, g.rng, fmt.Sprintf("The wrong type for variable %q", name),
+			fmt.Sprintf("%s declares it as %s, and this is %s: %s.", declared, typeexpr.TypeString(v.typ), friendlyType(g.value.Type()), pathError(err)), "")
+	}
+}
+
+// pathError says where inside a value a conversion failed.
+func pathError(err error) string {
+	if pe, ok := err.(cty.PathError); ok && len(pe.Path) > 0 {
+		var at strings.Builder
+		for _, step := range pe.Path {
+			switch s := step.(type) {
+			case cty.GetAttrStep:
+				at.WriteString("." + s.Name)
+			case cty.IndexStep:
+				if k := s.Key; k.IsKnown() && !k.IsNull() && k.Type() == cty.String {
+					fmt.Fprintf(&at, "[%q]", k.AsString())
+				} else if k.IsKnown() && !k.IsNull() && k.Type() == cty.Number {
+					fmt.Fprintf(&at, "[%s]", k.AsBigFloat().Text('f', -1))
+				}
+			}
+		}
+		return fmt.Sprintf("in %s, %s", strings.TrimPrefix(at.String(), "."), pe.Error())
+	}
+	return err.Error()
+}
+
+// unusedVariables warns of environment variables that reach nobody, which is most
+// often a typing mistake.
+func (l *load) unusedVariables() {
+	declared := map[string]bool{}
+	broken := false
+	l.eachPlace(func(_ *stack, _ *environment, p *place) {
+		if p.module == nil || p.module.broken != nil {
+			broken = true
+			return
+		}
+		for _, n := range p.module.names {
+			declared[n] = true
+		}
+	})
+	if broken || len(l.names) == 0 {
+		return
+	}
+	referenced := l.referencedVariables()
+	var names []string
+	for n := range declared {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	for _, e := range l.envs {
+		for name := range e.values {
+			rng, ok := e.places[name]
+			if !ok || e.used[name] || declared[name] || referenced[name] || referenced[""] {
+				continue
+			}
+			l.warning(rng, fmt.Sprintf("Variable %q reaches no stack", name), fmt.Sprintf("No stack declares a variable of that name, and no expression refers to environment.variables.%s.%s", name, didYouMean(name, names)))
+		}
+	}
+}
+
+// referencedVariables are the names in environment.variables.NAME in any expression;
+// "" when one refers to all of them.
+func (l *load) referencedVariables() map[string]bool {
+	out := map[string]bool{}
+	for _, name := range l.names {
+		st := l.stacks[name]
+		for _, expr := range st.expressions() {
+			for _, t := range expr.Variables() {
+				if t.RootName() == "environment" && (len(t) < 2 || nameAt(t, 1) == "variables") {
+					out[nameAt(t, 2)] = true
+				}
+			}
+		}
+	}
+	return out
+}
