@@ -44,6 +44,11 @@ type Stage struct {
 	Config   Environment
 	// Instances is filled for stages that hold their environment's lease.
 	Instances []Instance
+	// Ran: the stage has made at least one run (rule 17: nothing ran, nothing to bake).
+	Ran bool
+	// Applied: at least one run of the stage changed, or may have changed,
+	// infrastructure, not only the newest of each instance (rule 6).
+	Applied bool
 	// Parallel is how many runs may be active at once; 0 means no limit.
 	Parallel int
 }
@@ -95,8 +100,14 @@ type Run struct {
 	Status core.RunStatus
 	// Code of its error: core.CodeInconclusive pauses the stage (rule 16).
 	Code string
+	// Message of its error, for what a stage waits for.
+	Message string
 	// Applied: it changed, or may have changed, infrastructure (rule 18).
 	Applied bool
+	// Cancel: it was asked to stop already, and has not ended yet.
+	Cancel bool
+	// Finished is when it ended; zero while it has not.
+	Finished time.Time
 }
 
 // Decision is one thing to do. Exactly one of the types below.

@@ -1,0 +1,117 @@
+package promotion
+
+import (
+	"fmt"
+
+	"github.com/terrace-cd/terrace/internal/core"
+)
+
+// A gate says what a stage waits for before it may enter its environment, or "" when
+// it has nothing against it. The lease (rule 4) and the order of releases (rules 6
+// and 7) are not gates of one stage: see superseding.go.
+type gate func(d *decider, p place) string
+
+// gates are all of rule 5, in the order in which people want to hear of them. Every
+// gate is asked again for each decision, so one that closes stops whoever has not
+// entered yet. Approvals (rule 11) and windows (rule 24) are further gates and belong
+// here; the guardrails (rule 28) choose with which configuration they are asked.
+var gates = []gate{
+	projectGoesOn,
+	verifiedUpstream,
+	noHold,
+}
+
+// admissible returns what a stage waits for apart from the lease, "" when it may enter.
+func (d *decider) admissible(p place) string {
+	for _, g := range gates {
+		if why := g(d, p); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+// projectGoesOn is rule 2: nothing enters anything while the project is stopped.
+func projectGoesOn(d *decider, _ place) string {
+	if d.Stopped == "" {
+		return ""
+	}
+	return "the project, which is stopped: " + d.Stopped
+}
+
+// verifiedUpstream is the heart of rule 5: the release is verified, its bake
+// included, in every environment named in after. A stage becomes succeeded only after
+// both, so its status is the answer; a rollout that tries a release again also takes
+// the earlier rollout's verification. Rule 26: a sandbox proves nothing.
+func verifiedUpstream(d *decider, p place) string {
+	for _, name := range p.st.Config.After {
+		up := p.ro.stage(name)
+		switch {
+		case up != nil && up.Config.Sandbox:
+			return name + ", which is a sandbox and never feeds a promotion"
+		case d.verified(p.ro, name):
+		case up == nil || !up.Status.Terminal():
+			return name + ": not verified yet"
+		default:
+			return fmt.Sprintf("%s, which %s", name, ended(up.Status))
+		}
+	}
+	return ""
+}
+
+// verified reports whether a rollout's release has passed an environment.
+func (d *decider) verified(ro *Rollout, name string) bool {
+	if up := ro.stage(name); up != nil {
+		switch up.Status {
+		case core.StageSucceeded:
+			return true
+		case core.StageFailed, core.StageErrored, core.StageCancelled:
+			return false // what was true before this rollout tried is not known to hold any more
+		}
+	}
+	return ro.Release.Number > 0 && d.Environments[name].Verified == ro.Release.Number
+}
+
+// unreachable says why a waiting stage can never enter any more, "" when it still may:
+// an environment before it ended badly, or can never be entered itself.
+func (d *decider) unreachable(p place) string {
+	return d.unreachableIn(p.ro, p.st, len(p.ro.Stages))
+}
+
+func (d *decider) unreachableIn(ro *Rollout, st *Stage, depth int) string {
+	for _, name := range st.Config.After {
+		up := ro.stage(name)
+		switch {
+		case d.verified(ro, name):
+		case up == nil:
+			return name + ", which this release does not go through"
+		case up.Config.Sandbox:
+			return name + ", which is a sandbox and never feeds a promotion"
+		case up.Status.Terminal():
+			return fmt.Sprintf("%s, which %s", name, ended(up.Status))
+		case up.Status == core.StageWaiting && depth > 0:
+			if why := d.unreachableIn(ro, up, depth-1); why != "" {
+				return name + ", which waits for " + why
+			}
+		}
+	}
+	return ""
+}
+
+// stage finds a rollout's stage by its environment.
+func (ro *Rollout) stage(environment string) *Stage {
+	for i := range ro.Stages {
+		if ro.Stages[i].Config.Name == environment {
+			return &ro.Stages[i]
+		}
+	}
+	return nil
+}
+
+func ended(s core.StageStatus) string {
+	switch s {
+	case core.StageCancelled, core.StageSuperseded:
+		return "was " + string(s)
+	}
+	return string(s)
+}

@@ -1,0 +1,36 @@
+package promotion
+
+import "time"
+
+// watchPause is how long a bake's verification that could not be asked, or not be
+// answered, is left alone before it is asked again.
+const watchPause = 10 * time.Second
+
+// NextDue is when time alone makes something due, and so when Decide has to be asked
+// again even if nothing happens: the end of a bake, or of the pause before a bake's
+// verification is asked again. Zero: never.
+func NextDue(s Snapshot, now time.Time) time.Time {
+	var next time.Time
+	earlier := func(t time.Time) {
+		if t.After(now) && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	for i := range s.Rollouts {
+		for j := range s.Rollouts[i].Stages {
+			st := &s.Rollouts[i].Stages[j]
+			if !baking(st) {
+				continue
+			}
+			if left := st.Config.Bake - st.Baked; left > 0 {
+				earlier(now.Add(left))
+			}
+			for _, in := range st.Instances {
+				if in.Watch != nil && in.Watch.Status.Terminal() {
+					earlier(in.Watch.Finished.Add(watchPause))
+				}
+			}
+		}
+	}
+	return next
+}

@@ -1,0 +1,214 @@
+package promotion
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/terrace-cd/terrace/internal/core"
+)
+
+// condition is where an instance is in its stage.
+type condition uint8
+
+const (
+	toDo       condition = iota // has something to do, or it cannot be said yet
+	unfinished                  // a run is queued, active, or waits for an approval
+	done                        // nothing to do, or done (rule 9)
+	paused                      // its verification was inconclusive (rule 16)
+	failed
+	errored
+	cancelled
+	unknown // rule 20
+)
+
+// conditionOf reads an instance's newest run. A run that was superseded, a recover
+// run, and an outcome that is known again leave the instance to be run afresh: a
+// retry always plans again.
+func conditionOf(in Instance) condition {
+	switch {
+	case in.Run != nil && !in.Run.Status.Terminal():
+		return unfinished
+	case in.Unknown:
+		return unknown
+	case in.Run == nil || in.Run.Kind == core.KindRecover || in.Run.Status == core.RunSuperseded || in.Run.Status == core.RunUnknown:
+		if in.Need == NeedNothing {
+			return done
+		}
+		return toDo
+	case in.Run.Status == core.RunSucceeded:
+		return done
+	case in.Run.Code == core.CodeInconclusive:
+		return paused
+	case in.Run.Status == core.RunErrored:
+		return errored
+	case in.Run.Status == core.RunCancelled:
+		return cancelled
+	}
+	return failed
+}
+
+// summary is what a stage's instances amount to.
+type summary struct {
+	count        map[condition]int
+	done, others int // of the instances that are not to be destroyed
+	unfinished   int
+	supersedable int // of the unfinished ones
+	awaiting     int // of the unfinished ones: destructions that wait for an approval
+	active       int // of the unfinished ones: those that do not wait for a person
+	applied      bool
+	ran          bool
+	unknown      *Instance // one of them
+	paused       *Instance
+	approval     []Instance // all that wait for an approval
+	startable    []Start    // without rollout and stage; before the parallel limit
+}
+
+func (s *summary) broken() bool {
+	return s.count[failed]+s.count[errored]+s.count[cancelled] > 0
+}
+
+// allDone reports whether every instance is done.
+func (s *summary) allDone() bool {
+	return s.unfinished == 0 && !s.broken() && s.unknown == nil && s.paused == nil && s.count[toDo] == 0
+}
+
+// survey reads a stage's instances and finds those that may start now.
+//
+// Rule 10: an instance starts when everything it depends on is done; one that has
+// nothing to do satisfies its dependants. After a failure its descendants never become
+// startable, its siblings do. Rule 20: an unknown instance never starts.
+// Rule 27: what left the configuration is destroyed after all others are done.
+func survey(st *Stage) summary {
+	s := summary{count: map[condition]int{}, applied: st.Applied, ran: st.Ran}
+	where := map[string]condition{}
+	for i := range st.Instances {
+		in := &st.Instances[i]
+		c := conditionOf(*in)
+		where[in.Stack] = c
+		s.count[c]++
+		if !in.Removed {
+			s.others++
+			if c == done {
+				s.done++
+			}
+		}
+		if in.Run != nil {
+			s.ran = true
+			s.applied = s.applied || in.Run.Applied
+		}
+		switch c {
+		case unknown:
+			s.unknown = in
+		case paused:
+			s.paused = in
+		case unfinished:
+			if in.Unknown {
+				s.unknown = in // it is being recovered
+			}
+			s.unfinished++
+			if in.Run.Status.Supersedable() {
+				s.supersedable++
+			}
+			if in.Run.Status != core.RunAwaitingApproval {
+				s.active++
+				break
+			}
+			s.approval = append(s.approval, *in)
+			if in.Run.Kind == core.KindDestroy {
+				s.awaiting++
+			}
+		}
+	}
+	for _, in := range st.Instances {
+		if where[in.Stack] != toDo {
+			continue
+		}
+		if in.Removed {
+			if s.done == s.others {
+				s.startable = append(s.startable, Start{Stack: in.Stack, Kind: core.KindDestroy})
+			}
+			continue
+		}
+		ready := in.Need == NeedRun
+		for _, up := range in.DependsOn {
+			c, here := where[up]
+			ready = ready && (!here || c == done)
+		}
+		if ready {
+			s.startable = append(s.startable, Start{Stack: in.Stack, Kind: core.KindDeploy})
+		}
+	}
+	return s
+}
+
+// work decides the next step of a stage that holds its environment's lease.
+func (d *decider) work(p place) {
+	switch {
+	case p.ro.Cancel:
+		d.cancel(p)
+		return
+	case baking(p.st):
+		d.bake(p)
+		return
+	}
+	sum := survey(p.st)
+	started := d.start(p, sum)
+	switch {
+	case sum.unknown != nil:
+		d.set(p, core.StageUnknown, waitsForRecovery(p, sum.unknown))
+	case sum.unfinished > 0 || started > 0:
+		d.set(p, core.StageRunning, waitsForApproval(p, sum.approval))
+	case sum.broken():
+		d.endStage(p, worst(sum))
+	case sum.paused != nil:
+		d.set(p, core.StageRunning, waitsForAnswer(p, sum.paused))
+	case sum.count[toDo] > 0:
+		// Whatever these need is done, yet they cannot be judged: only a snapshot that
+		// is behind says so. The next one knows.
+		d.set(p, core.StageRunning, "")
+	case p.st.Config.Bake > 0 && sum.ran:
+		d.set(p, core.StageBaking, waitsForBake(p))
+	default:
+		d.endStage(p, core.StageSucceeded)
+	}
+}
+
+// start starts what may start, as far as the configured limit allows: queued and
+// active runs count, those that wait for a person do not.
+func (d *decider) start(p place, sum summary) int {
+	n := 0
+	for _, s := range sum.startable {
+		if p.st.Parallel > 0 && sum.active+n >= p.st.Parallel {
+			break
+		}
+		s.Rollout, s.Stage = p.ro.ID, p.st.ID
+		d.add(s)
+		n++
+	}
+	return n
+}
+
+func waitsForRecovery(p place, in *Instance) string {
+	name := core.InstanceName(in.Stack, p.st.Config.Name)
+	switch {
+	case in.Run == nil:
+		return name + ", whose outcome is unknown: terrace run list shows the run to recover"
+	case in.Run.Kind == core.KindRecover && !in.Run.Status.Terminal():
+		return fmt.Sprintf("%s, which is being recovered by %s", name, in.Run.ID)
+	case in.Run.Status == core.RunUnknown:
+		return fmt.Sprintf("%s, whose outcome is unknown: terrace run recover %s", name, in.Run.ID)
+	}
+	return fmt.Sprintf("%s, whose outcome is unknown after %s: terrace run show %[2]s", name, in.Run.ID)
+}
+
+func waitsForApproval(p place, waiting []Instance) string {
+	var texts []string
+	for _, in := range waiting {
+		what := "apply"
+		if in.Run.Kind == core.KindDestroy {
+			what = "destroy"
+		}
+		texts = append(texts, fmt.Sprintf("approval to %s %s: terrace approve %s", what, core.InstanceName(in.Stack, p.st.Config.Name), in.Run.ID))
+	}
+	return strings.Join(texts, "; ")
+}

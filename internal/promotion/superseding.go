@@ -1,0 +1,124 @@
+package promotion
+
+import (
+	"fmt"
+
+	"github.com/terrace-cd/terrace/internal/core"
+)
+
+// queue orders those who wait for an environment (rules 6, 7 and 8), ends those whose
+// time is over, says of the others what they wait for, and returns the one that
+// enters when the lease is free: the newest admissible one. It may be nil.
+//
+// Older ones are not superseded here. The newest one's entering does that: from then
+// on they are older than what is in the environment, and rule 8 ends them.
+func (d *decider) queue(name string, waiting, holders []place) *place {
+	var line []place
+	for _, p := range waiting {
+		if by := d.overtakenBy(p, waiting); by != 0 {
+			d.add(Supersede{Rollout: p.ro.ID, Stage: p.st.ID, By: by})
+		} else if why := d.unreachable(p); why != "" {
+			d.set(p, core.StageWaiting, why)
+		} else {
+			line = append(line, p)
+		}
+	}
+	why := make([]string, len(line))
+	var first, next *place // first: the oldest that may not be skipped
+	for i := range line {
+		p := &line[i]
+		why[i] = d.admissible(*p)
+		switch {
+		case why[i] != "":
+		case first != nil && first.number() < p.number():
+			why[i] = fmt.Sprintf("release %d, which goes first (%s)", first.number(), mayNotBeSkipped(first))
+		default:
+			next = p
+		}
+		if first == nil && mayNotBeSkipped(p) != "" {
+			first = p
+		}
+	}
+	for i, p := range line {
+		switch {
+		case why[i] != "":
+			d.set(p, core.StageWaiting, why[i])
+		case len(holders) > 0:
+			d.set(p, core.StageWaiting, fmt.Sprintf("the lease of %s, held by release %d (%s)", name, holders[0].number(), holders[0].st.Status))
+		}
+	}
+	return next
+}
+
+// overtakenBy returns the number of the release because of which a waiting stage can
+// never enter, or 0. Rule 8: a newer one is in the environment. And a rollout
+// that tries the same release again takes over from the one before it.
+func (d *decider) overtakenBy(p place, waiting []place) int64 {
+	if entered := d.Environments[p.st.Config.Name].Entered; entered > p.number() {
+		return entered
+	}
+	again := false // waiting is in the order of rollouts, so a later one is newer
+	for _, o := range waiting {
+		if again && o.number() == p.number() {
+			return o.number()
+		}
+		again = again || o.sameStage(p)
+	}
+	return 0
+}
+
+// mayNotBeSkipped says why a newer release may not take a stage's place, "" when it
+// may: rule 7, or queue = "every" in the release's own configuration (rule 6).
+func mayNotBeSkipped(p *place) string {
+	switch {
+	case p.ro.Release.Barrier:
+		return "barrier"
+	case p.st.Config.Every:
+		return `queue = "every"`
+	}
+	return ""
+}
+
+// givesWay reports whether the stage that holds the lease may be superseded by one
+// that is admissible but for the lease. Rule 6: not once anything was applied. It
+// never happens in a bake, nor while an outcome is unknown or somebody cancels, nor
+// when the stage is about to end by itself.
+//
+// Two kinds of stages give way although they may have applied, because they change
+// nothing any more and would wait for a person for ever: one paused by an inconclusive
+// verification (rule 16), and one that only waits for the approval of a destruction
+// (rule 27).
+func (d *decider) givesWay(h, next place) bool {
+	if h.st.Status != core.StageRunning || h.ro.Cancel || h.number() > next.number() {
+		return false
+	}
+	sum := survey(h.st)
+	idle := sum.paused != nil && sum.unfinished == 0
+	idle = idle || sum.awaiting > 0 && sum.awaiting == sum.unfinished && sum.done == sum.others
+	idle = idle && len(sum.startable) == 0
+	switch {
+	case sum.unknown != nil || sum.broken() || sum.allDone():
+		return false
+	case h.number() == next.number():
+		return idle // tried again on purpose
+	case mayNotBeSkipped(&h) != "":
+		return false
+	}
+	return idle || sum.supersedable == sum.unfinished && !sum.applied
+}
+
+// supersede ends the runs of a stage that gives way, then the stage. A run that has
+// got further in the meantime refuses; the stage then goes on, and starts again what
+// was superseded.
+func (d *decider) supersede(p place, by int64) {
+	unfinished := false
+	for _, in := range p.st.Instances {
+		if in.Run != nil && !in.Run.Status.Terminal() {
+			unfinished = true
+			d.add(Supersede{Rollout: p.ro.ID, Stage: p.st.ID, Run: in.Run.ID, By: by})
+		}
+	}
+	if !unfinished {
+		d.add(Supersede{Rollout: p.ro.ID, Stage: p.st.ID, By: by})
+	}
+}
