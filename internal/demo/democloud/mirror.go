@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"golang.org/x/mod/sumdb/dirhash"
 )
 
 // What the provider is called. Engines look for it on their own registry's host, so
@@ -32,8 +34,7 @@ func WriteMirror(dir, exe string, args []string) error {
 	}
 	script := "#!/bin/sh\nexec" + command.String() + "\n"
 	for _, host := range ProviderHosts {
-		folder := filepath.Join(dir, host, ProviderSource, ProviderVersion, runtime.GOOS+"_"+runtime.GOARCH)
-		path := filepath.Join(folder, "terraform-provider-democloud_v"+ProviderVersion)
+		path := filepath.Join(packageDir(dir, host), "terraform-provider-democloud_v"+ProviderVersion)
 		if err := writeFile(path, []byte(script)); err != nil {
 			return err
 		}
@@ -42,4 +43,28 @@ func WriteMirror(dir, exe string, args []string) error {
 		}
 	}
 	return nil
+}
+
+// LockFile returns the .terraform.lock.hcl that init would write in a root module that
+// takes version 1.0.0 of the provider, and no other provider, from this mirror.
+func LockFile(dir, host string) (string, error) {
+	hash, err := dirhash.HashDir(packageDir(dir, host), "", dirhash.Hash1)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf(`# This file is maintained automatically by "init".
+# Manual edits may be lost in future updates.
+
+provider "%s/%s" {
+  version     = "%s"
+  constraints = "%s"
+  hashes = [
+    "%s",
+  ]
+}
+`, host, ProviderSource, ProviderVersion, ProviderVersion, hash), nil
+}
+
+func packageDir(dir, host string) string {
+	return filepath.Join(dir, host, ProviderSource, ProviderVersion, runtime.GOOS+"_"+runtime.GOARCH)
 }

@@ -1,0 +1,21 @@
+// Package examples holds repositories to start from, embedded so that the binary can
+// set them up on a machine that has nothing else: the demo runs the shop.
+package examples
+
+import (
+	"embed"
+	"io/fs"
+)
+
+//go:embed shop
+var shop embed.FS
+
+// Shop returns the files of the shop's repository: a network, a database, and web
+// servers behind a load balancer, in three environments.
+func Shop() fs.FS {
+	files, err := fs.Sub(shop, "shop")
+	if err != nil {
+		panic(err) // only a wrong name in this file can do that
+	}
+	return files
+}

@@ -1,0 +1,9 @@
+variable "cloud" {
+  description = "URL of the cloud."
+  type        = string
+}
+
+variable "environment" {
+  description = "Environment that this is for; each has its own tenant in the cloud."
+  type        = string
+}
