@@ -130,6 +130,10 @@ func (w *worker) rollout(ctx context.Context, s *snapshot, ro core.Rollout) (pro
 		}
 		if st.Status.HoldsLease() {
 			s.leased[st.ID] = true
+			for _, run := range s.runs[st.ID] {
+				stage.Ran = true
+				stage.Applied = stage.Applied || run.Applied
+			}
 			var err error
 			if stage.Instances, err = w.instances(ctx, s, cfg, ro, st); err != nil {
 				return out, err
@@ -256,9 +260,9 @@ func newest(list []core.Run, stack string) (run, watch *promotion.Run) {
 		if r.Stack != stack {
 			continue
 		}
-		p := &promotion.Run{ID: r.ID, Kind: r.Kind, Status: r.Status, Applied: r.Applied}
+		p := &promotion.Run{ID: r.ID, Kind: r.Kind, Status: r.Status, Applied: r.Applied, Cancel: r.Cancel, Finished: r.Finished}
 		if r.Error != nil {
-			p.Code = r.Error.Code
+			p.Code, p.Message = r.Error.Code, r.Error.Message
 		}
 		if r.Kind == core.KindVerify {
 			if watch == nil {

@@ -39,8 +39,30 @@ func (s *Service) Claim(ctx context.Context, c Caller, id string, claim wire.Cla
 	if err != nil {
 		return wire.Job{}, err
 	}
-	s.Bus.Changed(run.Project)
-	return s.job(ctx, project, instance, run)
+	defer s.Bus.Changed(run.Project)
+	job, err := s.job(ctx, project, instance, run)
+	if code := core.CodeOf(err); code == core.Invalid || code == core.Conflict || code == core.NotFound {
+		// The release itself says no: no attempt will do better.
+		if failErr := s.fail(ctx, c, id, err); failErr != nil {
+			return wire.Job{}, failErr
+		}
+	}
+	return job, err
+}
+
+// fail ends a run that cannot even be described to a runner.
+func (s *Service) fail(ctx context.Context, c Caller, id string, why error) error {
+	return s.Store.Update(ctx, func(tx core.Tx) error {
+		run, err := mine(tx, c, id)
+		if err != nil {
+			return err
+		}
+		run.Error = &core.RunError{Code: "failed", Message: core.MessageOf(why)}
+		if err := move(tx, &run, core.RunFailed, core.ByRunner, "server"); err != nil {
+			return err
+		}
+		return s.ended(tx, run)
+	})
 }
 
 // job describes an attempt. Evaluating may take a moment and happens outside of any
