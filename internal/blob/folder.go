@@ -1,0 +1,221 @@
+// Package blob keeps immutable objects: sealed states and other things too large for
+// a row. Folder keeps them as files.
+//
+// It is a small store of our own because a state write may only be acknowledged once
+// it would survive a power cut: the file is synced, then renamed into place, then its
+// folder is synced. The fileblob of gocloud.dev renames without syncing anything. For
+// object storage, whose services promise that themselves, gocloud.dev/blob is the
+// library to use.
+package blob
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/terrace-cd/terrace/internal/core"
+)
+
+// Folder is a core.BlobStore in a directory that one process at a time may use. It
+// is safe for concurrent use.
+type Folder struct {
+	dir string
+	// mu makes looking whether a key exists and putting it there one step.
+	mu sync.Mutex
+}
+
+var _ core.BlobStore = (*Folder)(nil)
+
+// unfinished is where files are written before they are renamed into place.
+const unfinished = "unfinished"
+
+// Open opens or makes a folder, and removes what a crash left half-written.
+func Open(dir string) (*Folder, error) {
+	temporary := filepath.Join(dir, unfinished)
+	if err := os.RemoveAll(temporary); err != nil {
+		return nil, explain("the blob folder cannot be cleaned up", err)
+	}
+	if err := os.MkdirAll(temporary, 0o700); err != nil {
+		return nil, explain("the blob folder cannot be made", err)
+	}
+	if err := syncDir(dir); err != nil {
+		return nil, explain("the blob folder cannot be synced", err)
+	}
+	return &Folder{dir: dir}, nil
+}
+
+var keyRE = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$`)
+
+// maxKey keeps a key, which becomes a file name, below what file systems take.
+const maxKey = 200
+
+// path returns where a key's file is: in one of 256 folders, so that none grows too
+// large, with ~, which no key has, for /.
+func (f *Folder) path(key string) (string, error) {
+	if len(key) > maxKey || !keyRE.MatchString(key) {
+		return "", core.Errorf(core.Invalid, "%q is not a blob's key", key)
+	}
+	sum := sha256.Sum256([]byte(key))
+	return filepath.Join(f.dir, hex.EncodeToString(sum[:1]), strings.ReplaceAll(key, "/", "~")), nil
+}
+
+// Put stores data durably. A key that exists with the same content is accepted;
+// Conflict with other content; Unavailable when the disk refuses, for example because
+// it is full: nothing is left behind then.
+func (f *Folder) Put(ctx context.Context, key string, data []byte) error {
+	path, err := f.path(key)
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return explain("storing "+key+" was given up", err)
+	}
+	temporary, err := f.write(data)
+	if err != nil {
+		return explain("storing "+key+" failed", err)
+	}
+	err = f.place(temporary, path, data)
+	if err != nil {
+		_ = os.Remove(temporary) // nothing names it
+	}
+	if core.CodeOf(err) == core.Conflict {
+		return core.Errorf(core.Conflict, "%s exists with other content", key)
+	}
+	return explain("storing "+key+" failed", err)
+}
+
+// write makes a synced file with a name of its own.
+func (f *Folder) write(data []byte) (name string, err error) {
+	file, err := os.CreateTemp(filepath.Join(f.dir, unfinished), "")
+	if err != nil {
+		return "", err
+	}
+	_, err = file.Write(data)
+	if err == nil {
+		err = file.Sync()
+	}
+	if closeErr := file.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		_ = os.Remove(file.Name()) // nothing names it
+	}
+	return file.Name(), err
+}
+
+// place moves a finished file to its path.
+func (f *Folder) place(temporary, path string, data []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch existing, err := os.ReadFile(path); {
+	case err == nil && !bytes.Equal(existing, data):
+		return core.Errorf(core.Conflict, "it exists with other content")
+	case err == nil:
+		return os.Remove(temporary)
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	folder := filepath.Dir(path)
+	if err := os.Mkdir(folder, 0o700); err == nil {
+		if err := syncDir(f.dir); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		return err
+	}
+	return syncDir(folder)
+}
+
+// Get returns an object.
+func (f *Folder) Get(ctx context.Context, key string) ([]byte, error) {
+	path, err := f.path(key)
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, explain("reading "+key+" was given up", err)
+	}
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, core.Errorf(core.NotFound, "there is no blob %s", key)
+	}
+	return data, explain("reading "+key+" failed", err)
+}
+
+// Delete removes an object; one that does not exist is no error.
+func (f *Folder) Delete(ctx context.Context, key string) error {
+	path, err := f.path(key)
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return explain("deleting "+key+" was given up", err)
+	}
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return explain("deleting "+key+" failed", err)
+	}
+	return nil
+}
+
+// List returns all keys, sorted.
+func (f *Folder) List(ctx context.Context) ([]string, error) {
+	folders, err := os.ReadDir(f.dir)
+	if err != nil {
+		return nil, explain("listing blobs failed", err)
+	}
+	var keys []string
+	for _, folder := range folders {
+		if err := ctx.Err(); err != nil {
+			return nil, explain("listing blobs was given up", err)
+		}
+		if folder.Name() == unfinished || !folder.IsDir() {
+			continue
+		}
+		files, err := os.ReadDir(filepath.Join(f.dir, folder.Name()))
+		if err != nil {
+			return nil, explain("listing blobs failed", err)
+		}
+		for _, file := range files {
+			keys = append(keys, strings.ReplaceAll(file.Name(), "~", "/"))
+		}
+	}
+	slices.Sort(keys)
+	return keys, nil
+}
+
+// syncDir makes the names in a folder durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if closeErr := d.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+// explain says what happened in words; the disk's errors are all worth another try.
+func explain(what string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return core.Errorf(core.Unavailable, "%s: the disk is full and nothing was changed; free some space and try again: %w", what, err)
+	}
+	return core.Errorf(core.Unavailable, "%s: %w", what, err)
+}
