@@ -17,6 +17,7 @@ type index struct {
 	files   []string            // sorted
 	modules map[string][]string // folder → names of the files that the engine reads there, sorted
 	dirs    []string            // keys of modules, sorted
+	auto    map[string][]string // folder → var files that the engine reads by itself, the last one wins
 }
 
 func newIndex(tree Tree, engine string) (*index, error) {
@@ -27,9 +28,13 @@ func newIndex(tree Tree, engine string) (*index, error) {
 	if !slices.IsSorted(files) {
 		files = slices.Sorted(slices.Values(files))
 	}
-	ix := &index{files: files, modules: map[string][]string{}}
+	ix := &index{files: files, modules: map[string][]string{}, auto: map[string][]string{}}
 	for _, f := range files {
 		dir, name := path.Split(f)
+		if isAutomatic(name) {
+			ix.auto[path.Clean(dir)] = append(ix.auto[path.Clean(dir)], name)
+			continue
+		}
 		if _, ok := moduleStem(name, engine); !ok || strings.Contains(dir, ".terraform/") {
 			continue
 		}
@@ -43,7 +48,17 @@ func newIndex(tree Tree, engine string) (*index, error) {
 	for dir, names := range ix.modules {
 		ix.modules[dir] = effective(names, engine)
 	}
+	for _, names := range ix.auto {
+		// terraform.tfvars comes before the others, whatever they are called.
+		slices.SortStableFunc(names, func(a, b string) int {
+			return compareBool(!strings.HasPrefix(a, "terraform.tfvars"), !strings.HasPrefix(b, "terraform.tfvars"))
+		})
+	}
 	return ix, nil
+}
+
+func isAutomatic(name string) bool {
+	return name == "terraform.tfvars" || name == "terraform.tfvars.json" || strings.HasSuffix(name, ".auto.tfvars") || strings.HasSuffix(name, ".auto.tfvars.json")
 }
 
 func (ix *index) hasFile(name string) bool {

@@ -49,6 +49,7 @@ type place struct {
 	instance Instance
 	module   *module
 	varFiles []*varFile
+	auto     []*varFile // in the root module's folder, read by the engine itself
 }
 
 // instance names a stack in an environment.

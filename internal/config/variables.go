@@ -86,20 +86,27 @@ func (l *load) modules() {
 }
 
 func (l *load) readVarFiles(r *reader, st *stack, e *environment, p *place) {
-	if len(p.varFiles) > 0 {
-		return
+	if p.varFiles != nil || p.auto != nil {
+		return // a discovered stack is the same everywhere
 	}
 	for _, name := range p.instance.VarFiles {
-		f, err := r.varFile(name)
-		if err != nil {
-			l.error(startOf(name), "A var file cannot be read", err.Error())
-			continue
-		}
-		p.varFiles = append(p.varFiles, f)
-		for _, d := range f.diags {
-			l.at(instance(st, e), d.Severity, rangeOf(d), d.Summary, d.Detail, "")
-		}
+		p.varFiles = l.appendVarFile(p.varFiles, r, name, instance(st, e))
 	}
+	for _, name := range l.index.auto[p.instance.Path] {
+		p.auto = l.appendVarFile(p.auto, r, path.Join(p.instance.Path, name), instance(st, e))
+	}
+}
+
+func (l *load) appendVarFile(files []*varFile, r *reader, name, where string) []*varFile {
+	f, err := r.varFile(name)
+	if err != nil {
+		l.at(where, hcl.DiagError, startOf(name), "A var file cannot be read", err.Error(), "")
+		return files
+	}
+	for _, d := range f.diags {
+		l.at(where, d.Severity, rangeOf(d), d.Summary, d.Detail, "")
+	}
+	return append(files, f)
 }
 
 // inFolder gives a range of a shared module the folder it is meant in.
@@ -167,8 +174,8 @@ func (l *load) similarValue(name string, e *environment, inputs map[string]cty.V
 	return ""
 }
 
-// given finds the value of a variable: inputs win over var files, and those over the
-// environment.
+// given finds the value of a variable: inputs win over var files, those over the
+// environment, and that over what the engine finds by itself.
 func (l *load) given(name string, e *environment, p *place, inputs map[string]cty.Value, st *stack) (given, bool) {
 	if _, ok := e.values[name]; ok {
 		e.used[name] = true
@@ -187,6 +194,11 @@ func (l *load) given(name string, e *environment, p *place, inputs map[string]ct
 			rng = e.body.rangeOf("variables")
 		}
 		return given{v, rng}, true
+	}
+	for _, f := range slices.Backward(p.auto) {
+		if v, ok := f.values[name]; ok {
+			return given{v, f.places[name]}, true
+		}
 	}
 	return given{}, false
 }
