@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -37,7 +36,7 @@ func newInitCommand() *cobra.Command {
 				return err
 			}
 			if asJSON(cmd) {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(struct {
+				return printJSON(cmd.OutOrStdout(), struct {
 					File string `json:"file"`
 					config.Found
 				}{name, found})
@@ -101,7 +100,7 @@ func newValidateCommand() *cobra.Command {
 			tree := config.Dir(repository)
 			cfg, diags := config.Load(tree, root)
 			if asJSON(cmd) {
-				err = json.NewEncoder(cmd.OutOrStdout()).Encode(struct {
+				err = printJSON(cmd.OutOrStdout(), struct {
 					Valid    bool             `json:"valid"`
 					Problems []config.Problem `json:"problems"`
 				}{!diags.HasErrors(), config.Problems(diags)})

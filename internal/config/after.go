@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 )
@@ -105,26 +106,28 @@ func (l *load) checkScript(ev *evaluation, b body) {
 		return
 	}
 	if name := first.AsString(); strings.Contains(name, "/") && !strings.HasPrefix(name, "/") {
-		l.existing(ev.where, item{name, b.rangeOf("command")}, "command", "program")
+		l.existing(ev.where, item{name, element(b.expr("command"), 0).Range()}, "command", "program")
 	}
 }
 
 func (ev *evaluation) ansible(a *ansibleBlock, p *place) *Ansible {
 	out := &Ansible{Playbook: p.instance.Playbook, Inventory: map[string][]Host{}, Variables: map[string]json.RawMessage{}, Secrets: a.secrets, Check: a.check, Within: a.within}
+	inventory := a.body.expr("inventory")
 	groups, _ := ev.object(a.body, "inventory")
 	for _, name := range sortedKeys(groups) {
+		expr := attribute(inventory, name)
 		if !groupRE.MatchString(name) || slices.Contains([]string{"all", "ungrouped", "_meta"}, name) {
-			ev.problem(a.body.rangeOf("inventory"), fmt.Sprintf("%q cannot name a group of hosts", name), "Use letters, digits and _, not starting with a digit; all, ungrouped and _meta are Ansible's own.")
+			ev.problem(expr.Range(), fmt.Sprintf("%q cannot name a group of hosts", name), "Use letters, digits and _, not starting with a digit; all, ungrouped and _meta are Ansible's own.")
 			continue
 		}
 		v, _ := groups[name].UnmarkDeep()
-		out.Inventory[name] = ev.hosts(name, v, a.body.rangeOf("inventory"))
+		out.Inventory[name] = ev.hosts(name, v, expr)
 	}
 	variables, _ := ev.object(a.body, "variables")
-	for name, v := range variables {
-		v, _ = v.UnmarkDeep()
+	for _, name := range sortedKeys(variables) {
+		v, _ := variables[name].UnmarkDeep()
 		if !groupRE.MatchString(name) {
-			ev.problem(a.body.rangeOf("variables"), fmt.Sprintf("%q cannot name an Ansible variable", name), "Use letters, digits and _, not starting with a digit.")
+			ev.problem(attribute(a.body.expr("variables"), name).Range(), fmt.Sprintf("%q cannot name an Ansible variable", name), "Use letters, digits and _, not starting with a digit.")
 			continue
 		}
 		out.Variables[name] = ev.json(v)
@@ -151,47 +154,50 @@ var (
 
 // hosts reads one group: an address, a list of addresses or objects, or a map from
 // name to address or variables.
-func (ev *evaluation) hosts(group string, v cty.Value, rng hcl.Range) []Host {
+func (ev *evaluation) hosts(group string, v cty.Value, expr hclsyntax.Expression) []Host {
 	out := []Host{}
-	t := v.Type()
-	wrong := func(v cty.Value) {
-		ev.problem(rng, fmt.Sprintf("Group %q has something that is no host", group), fmt.Sprintf("A host is an address, or an object with name or host, and vars. This is %s.", friendlyType(v.Type())))
-	}
-	switch {
+	switch t := v.Type(); {
 	case !v.IsKnown():
 	case v.IsNull():
-		ev.problem(rng, fmt.Sprintf("Group %q is null", group), "Give an empty list for a group without hosts.")
+		ev.problem(expr.Range(), fmt.Sprintf("Group %q is null", group), "Give an empty list for a group without hosts.")
 	case t == cty.String:
-		out = ev.addHost(out, group, v.AsString(), nil, rng)
+		out = ev.host(out, group, "", v, expr.Range())
 	case t.IsListType() || t.IsTupleType() || t.IsSetType():
-		for _, e := range v.AsValueSlice() {
-			switch {
-			case !e.IsKnown():
-			case !e.IsNull() && e.Type() == cty.String:
-				out = ev.addHost(out, group, e.AsString(), nil, rng)
-			case !e.IsNull() && (e.Type().IsObjectType() || e.Type().IsMapType()):
-				out = ev.hostObject(out, group, e.AsValueMap(), rng)
-			default:
-				wrong(e)
-			}
+		for i, e := range v.AsValueSlice() {
+			out = ev.host(out, group, "", e, element(expr, i).Range())
 		}
 	case t.IsObjectType() || t.IsMapType():
 		attrs := v.AsValueMap()
 		for _, name := range sortedKeys(attrs) {
-			switch e := attrs[name]; {
-			case !e.IsKnown():
-			case !e.IsNull() && e.Type() == cty.String:
-				out = ev.addHost(out, group, name, map[string]cty.Value{"ansible_host": e}, rng)
-			case !e.IsNull() && (e.Type().IsObjectType() || e.Type().IsMapType()):
-				out = ev.addHost(out, group, name, e.AsValueMap(), rng)
-			default:
-				wrong(e)
-			}
+			out = ev.host(out, group, name, attrs[name], attribute(expr, name).Range())
 		}
 	default:
-		wrong(v)
+		ev.noHost(group, v, expr.Range())
 	}
 	return out
+}
+
+// host reads one host. name is the key of a map of hosts, "" in a list.
+func (ev *evaluation) host(out []Host, group, name string, v cty.Value, rng hcl.Range) []Host {
+	t := v.Type()
+	switch {
+	case !v.IsKnown():
+		return out
+	case !v.IsNull() && t == cty.String && name == "":
+		return ev.addHost(out, group, v.AsString(), nil, rng)
+	case !v.IsNull() && t == cty.String:
+		return ev.addHost(out, group, name, map[string]cty.Value{"ansible_host": v}, rng)
+	case !v.IsNull() && (t.IsObjectType() || t.IsMapType()) && name == "":
+		return ev.hostObject(out, group, v.AsValueMap(), rng)
+	case !v.IsNull() && (t.IsObjectType() || t.IsMapType()):
+		return ev.addHost(out, group, name, v.AsValueMap(), rng)
+	}
+	ev.noHost(group, v, rng)
+	return out
+}
+
+func (ev *evaluation) noHost(group string, v cty.Value, rng hcl.Range) {
+	ev.problem(rng, fmt.Sprintf("Group %q has something that is no host", group), fmt.Sprintf("A host is an address, or an object with name or host, and vars. This is %s.", friendlyType(v.Type())))
 }
 
 // hostObject reads { name, host, vars, ansible_… }: name is what the inventory calls

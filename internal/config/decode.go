@@ -228,10 +228,19 @@ func (p *problems) convert(v cty.Value, want cty.Type, rng hcl.Range, name strin
 		if schema.Default != "" && strings.ContainsAny(schema.Default, `"[0123456789`) {
 			example = " For example: " + name + " = " + schema.Default
 		}
-		p.error(rng, fmt.Sprintf("%q has the wrong type", name), fmt.Sprintf("A %s is needed. %s%s", schema.Type, why, example))
+		p.error(rng, fmt.Sprintf("%q has the wrong type", name), fmt.Sprintf("%s is needed. %s%s", schema.kind(), why, example))
 		return cty.NilVal, false
 	}
 	return got, true
+}
+
+// kind is the type of an argument for a message.
+func (a *attrSchema) kind() string {
+	if a.Type == "bool" {
+		return "true or false"
+	}
+	s := article(a.Type)
+	return strings.ToUpper(s[:1]) + s[1:]
 }
 
 func friendlyType(t cty.Type) string {
@@ -344,21 +353,36 @@ func (p *problems) list(b body, name string, ctx *hcl.EvalContext) []item {
 	return items
 }
 
+// element is the expression of an element of a list, or the list where it is not
+// written out.
+func element(list hclsyntax.Expression, i int) hclsyntax.Expression {
+	if tuple, ok := list.(*hclsyntax.TupleConsExpr); ok && i < len(tuple.Exprs) {
+		return tuple.Exprs[i]
+	}
+	return list
+}
+
+// attribute is the expression of an attribute of an object, or the object where it is
+// not written out.
+func attribute(object hclsyntax.Expression, name string) hclsyntax.Expression {
+	if o, ok := object.(*hclsyntax.ObjectConsExpr); ok {
+		for _, it := range o.Items {
+			if key, diags := evaluate(it.KeyExpr, nil); !diags.HasErrors() && key.Type() == cty.String && key.IsKnown() && !key.IsNull() && key.AsString() == name {
+				return it.ValueExpr
+			}
+		}
+	}
+	return object
+}
+
 // itemsOf pairs a known list of strings with the places of its elements. A null
 // element is an empty string, which no list accepts.
 func itemsOf(v cty.Value, expr hclsyntax.Expression) []item {
-	var places []hclsyntax.Expression
-	if tuple, ok := expr.(*hclsyntax.TupleConsExpr); ok && len(tuple.Exprs) == v.LengthInt() {
-		places = tuple.Exprs
-	}
 	items := make([]item, 0, v.LengthInt())
 	for i, e := range v.AsValueSlice() {
-		it := item{rng: expr.Range()}
+		it := item{rng: element(expr, i).Range()}
 		if !e.IsNull() {
 			it.text = e.AsString()
-		}
-		if places != nil {
-			it.rng = places[i].Range()
 		}
 		items = append(items, it)
 	}

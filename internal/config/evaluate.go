@@ -49,14 +49,14 @@ func (ev *evaluation) converted(b body, name string, want cty.Type) (cty.Value, 
 	v, _ = v.UnmarkDeep()
 	got, err := convert.Convert(v, want)
 	if err != nil {
-		ev.problem(b.rangeOf(name), fmt.Sprintf("%q has the wrong type", name), fmt.Sprintf("A %s is needed. This is %s.", b.schema.attr(name).Type, friendlyType(v.Type())))
+		ev.problem(b.rangeOf(name), fmt.Sprintf("%q has the wrong type", name), fmt.Sprintf("%s is needed. This is %s.", b.schema.attr(name).kind(), friendlyType(v.Type())))
 		return cty.NilVal, false
 	}
 	if !got.IsWhollyKnown() {
 		return cty.NilVal, false
 	}
 	if got.IsNull() {
-		ev.problem(b.rangeOf(name), fmt.Sprintf("%q is null", name), fmt.Sprintf("A %s is needed.", b.schema.attr(name).Type))
+		ev.problem(b.rangeOf(name), fmt.Sprintf("%q is null", name), fmt.Sprintf("%s is needed.", b.schema.attr(name).kind()))
 		return cty.NilVal, false
 	}
 	return got, true
@@ -129,11 +129,16 @@ var (
 	noSandbox      = cty.ObjectVal(map[string]cty.Value{"name": cty.NullVal(cty.String), "owner": cty.NullVal(cty.String)})
 )
 
-// atLoad is the evaluation of an instance before anything is applied.
+// atLoad is the evaluation of an instance before anything is applied. Outputs that
+// are used but not declared are there as well: checkOutput reports them.
 func (l *load) atLoad(st *stack, e *environment, own cty.Value) *evaluation {
+	used := map[string][]string{}
+	for _, u := range st.uses {
+		used[u.stack] = append(used[u.stack], u.output)
+	}
 	stacks := map[string]cty.Value{}
-	for _, name := range st.dependsOn {
-		stacks[name] = declaredOutputs(l.stacks[name].place(e))
+	for name, outputs := range used {
+		stacks[name] = declaredOutputs(l.stacks[name].place(e), outputs)
 	}
 	return &evaluation{problems: &l.problems, where: instance(st, e), env: &e.Environment,
 		ctx: scoped(l.ctx, e, unknownRelease, noSandbox, stacks, own)}
@@ -146,13 +151,14 @@ func (st *stack) place(e *environment) *place {
 	return st.places[e.index]
 }
 
-// declaredOutputs is an object with the outputs of a root module, all unknown.
-func declaredOutputs(p *place) cty.Value {
+// declaredOutputs is an object with the outputs of a root module and those in used,
+// all unknown.
+func declaredOutputs(p *place, used []string) cty.Value {
 	if p == nil || p.module == nil || p.module.broken != nil {
 		return cty.DynamicVal
 	}
-	attrs := make(map[string]cty.Value, len(p.module.outputs))
-	for _, name := range p.module.outputs {
+	attrs := make(map[string]cty.Value, len(p.module.outputs)+len(used))
+	for _, name := range slices.Concat(p.module.outputs, used) {
 		attrs[name] = cty.DynamicVal
 	}
 	return cty.ObjectVal(attrs)
@@ -178,14 +184,14 @@ func (l *load) expressions() {
 				l.checkOutput(instance(st, e), fmt.Sprintf("Stack %q", u.stack), u.output, u.rng, l.stacks[u.stack].place(e))
 			}
 		}
+		var used []string
 		for _, a := range st.after() {
 			for _, it := range outputNames(a.expr) {
+				used = append(used, it.text)
 				l.checkOutput(instance(st, e), fmt.Sprintf("Stack %q", st.Name), it.text, it.rng, p)
 			}
 		}
-		if !slices.ContainsFunc(st.after(), func(a afterExpr) bool { return l.bad[a.expr] }) {
-			l.checkAfter(st, p, l.atLoad(st, e, declaredOutputs(p)))
-		}
+		l.checkAfter(st, p, l.atLoad(st, e, declaredOutputs(p, used)))
 	})
 }
 

@@ -110,11 +110,12 @@ func (l *load) open() (*hclsyntax.Body, bool) {
 
 // name checks the label of a block.
 func (l *load) name(kind string, b *hclsyntax.Block) bool {
-	if err := core.CheckName(kind, b.Labels[0]); err != nil {
-		l.error(b.LabelRanges[0], fmt.Sprintf("Invalid name of %s", article(kind)), core.MessageOf(err)+".")
-		return false
+	if core.ValidName(b.Labels[0]) {
+		return true
 	}
-	return true
+	l.error(b.LabelRanges[0], fmt.Sprintf("Invalid name of %s", article(kind)),
+		fmt.Sprintf("%q cannot name %s: use 1 to 63 letters, digits, - and _, starting with a letter or digit.", b.Labels[0], article(kind)))
+	return false
 }
 
 func (l *load) finish() {

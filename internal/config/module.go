@@ -200,7 +200,7 @@ func parseModule(sources []source) *module {
 	})
 	for _, s := range sources {
 		file, diags := parse(s.name, s.src)
-		if file == nil {
+		if diags.HasErrors() {
 			m.broken = append(m.broken, diags...)
 			continue
 		}

@@ -30,7 +30,8 @@ func startOf(name string) hcl.Range {
 }
 
 // parse reads an HCL file, or a JSON one when its name ends in .json. It never panics.
-// The file is nil when there are errors.
+// The file is nil when there are errors, except when they are only arguments that are
+// set twice, of which the first counts.
 func parse(name string, src []byte) (file *hcl.File, diags hcl.Diagnostics) {
 	if d := refuse(name, src); d != nil {
 		return nil, hcl.Diagnostics{d}
@@ -47,10 +48,12 @@ func parse(name string, src []byte) (file *hcl.File, diags hcl.Diagnostics) {
 	} else {
 		file, diags = hclsyntax.ParseConfig(src, name, hcl.InitialPos)
 	}
-	if diags.HasErrors() {
-		return nil, diags
+	for _, d := range diags {
+		if d.Severity == hcl.DiagError && d.Summary != "Attribute redefined" {
+			return nil, diags
+		}
 	}
-	return file, nil
+	return file, diags
 }
 
 func refuse(name string, src []byte) *hcl.Diagnostic {

@@ -31,12 +31,12 @@ func (l *load) places() {
 		if !st.body.has("path") && st.found == "" {
 			l.error(st.body.header, fmt.Sprintf("Stack %q has no root module", st.Name),
 				fmt.Sprintf("No folder of that name is among %s, and there is no path = … here.%s", quoted(l.cfg.Project.Stacks, 4), l.similarModule(st.Name)))
-			continue
 		}
 		l.checkFileReferences(st)
 		for _, e := range st.environments {
-			if p := l.place(st, e); p != nil {
-				st.places[e.index] = p
+			p := l.place(st, e)
+			st.places[e.index] = p
+			if p.instance.Path != "" {
 				l.take(taken, st, e, p.instance.Path, st.body.rangeOf("path"))
 			}
 		}
@@ -76,25 +76,13 @@ func (l *load) checkFileReferences(st *stack) {
 	}
 }
 
-// place evaluates the paths of a stack that has a block. Nil when its root module is
-// not there.
+// place evaluates the paths of a stack that has a block. Its path is "" when the root
+// module is not there.
 func (l *load) place(st *stack, e *environment) *place {
 	ev := &evaluation{problems: &l.problems, where: instance(st, e), env: &e.Environment, ctx: l.context(e)}
 	p := &place{instance: Instance{Stack: st.Name, Path: st.found, DependsOn: st.dependsOn, HasVerify: len(st.verify) > 0, HasAnsible: st.ansible != nil}}
 	if st.body.has("path") {
-		path, ok := ev.text(st.body, "path")
-		if !ok {
-			return nil
-		}
-		dir, ok := l.inside(ev.where, path, "path")
-		if !ok {
-			return nil
-		}
-		if l.index.modules[dir] == nil {
-			l.noModule(ev.where, path.rng, dir)
-			return nil
-		}
-		p.instance.Path = dir
+		p.instance.Path = l.modulePath(ev, st)
 	}
 	for _, f := range ev.texts(st.body, "var_files") {
 		if name, ok := l.existing(ev.where, f, "var_files", "var file"); ok {
@@ -115,6 +103,19 @@ func (l *load) place(st *stack, e *environment) *place {
 		}
 	}
 	return p
+}
+
+func (l *load) modulePath(ev *evaluation, st *stack) string {
+	it, ok := ev.text(st.body, "path")
+	if !ok {
+		return ""
+	}
+	dir, ok := l.inside(ev.where, it, "path")
+	if ok && l.index.modules[dir] == nil {
+		l.noModule(ev.where, it.rng, dir)
+		return ""
+	}
+	return dir
 }
 
 // inside is join with a problem that names the instance.

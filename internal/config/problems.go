@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agext/levenshtein"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
@@ -128,22 +127,56 @@ func didYouMean(given string, candidates []string) string {
 }
 
 func closest(given string, candidates []string) string {
-	best, distance := "", 3
-	if len(given) <= 3 {
-		distance = 2
-	}
 	lower := strings.ToLower(given)
+	best, limit := "", 3
+	if len(given) <= 3 {
+		limit = 2
+	}
 	for _, c := range candidates {
-		d := levenshtein.Distance(lower, strings.ToLower(c), nil)
-		// An abbreviation is as good as a typing mistake.
-		if d >= distance && len(given) >= 3 && strings.HasPrefix(c, lower) {
-			d = distance - 1
+		d := distance(lower, strings.ToLower(c))
+		// An abbreviation, or a word with something added, is as good as a typing mistake.
+		if d >= limit && (len(given) >= 3 && strings.HasPrefix(c, lower) || len(c) >= 3 && strings.HasPrefix(lower, c) || len(c) >= 4 && strings.HasSuffix(lower, c)) {
+			d = limit - 1
 		}
-		if d < distance {
-			best, distance = c, d
+		if d < limit {
+			best, limit = c, d
 		}
 	}
 	return best
+}
+
+// distance counts the letters to insert, remove, change or swap with their neighbour
+// to make b of a.
+func distance(a, b string) int {
+	if abs(len(a)-len(b)) > 2 {
+		return 3 // more than anybody asks for
+	}
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			change := last[j-1]
+			if a[i-1] != b[j-1] {
+				change++
+			}
+			row[j] = min(change, last[j]+1, row[j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last, row = last, row, before
+	}
+	return last[len(b)]
+}
+
+func abs(n int) int {
+	if n < 0 {
+		return -n
+	}
+	return n
 }
 
 func plural(n int, word string) string {

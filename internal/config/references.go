@@ -150,6 +150,7 @@ func explain(diags hcl.Diagnostics, expr hclsyntax.Expression, env *Environment)
 		switch {
 		case d.Summary == "Unsupported attribute" && env != nil:
 			if t := traversalAt(expr, d.Subject); t != nil && t.RootName() == "environment" && nameAt(t, 1) == "variables" && nameAt(t, 2) != "" {
+				c.Subject = t.SourceRange().Ptr()
 				names := slices.Sorted(maps.Keys(env.Variables.Type().AttributeTypes()))
 				c.Summary = fmt.Sprintf("No variable %q", nameAt(t, 2))
 				c.Detail = fmt.Sprintf("Environment %q has no such variable.%s", env.Name, didYouMean(nameAt(t, 2), names))
@@ -158,6 +159,9 @@ func explain(diags hcl.Diagnostics, expr hclsyntax.Expression, env *Environment)
 				}
 			}
 		case d.Summary == "Call to unknown function":
+			if call, ok := d.Extra.(hclsyntax.FunctionCallUnknownDiagExtra); ok {
+				c.Detail += didYouMean(call.CalledFunctionName(), functionNames())
+			}
 			for name, why := range missingFunctions {
 				if strings.Contains(d.Detail, fmt.Sprintf("%q", name)) {
 					c.Detail = fmt.Sprintf("There is no function %s. %s", name, why)

@@ -119,6 +119,10 @@ func (r *renderer) excerpt(rng hcl.Range, code string) {
 			context = ", in " + c
 		}
 	}
+	if rng.Start == hcl.InitialPos && rng.End == hcl.InitialPos {
+		fmt.Fprintf(&r.out, "  %s\n", printable(rng.Filename)) // the file as a whole
+		return
+	}
 	fmt.Fprintf(&r.out, "  %s:%d:%d%s\n", printable(rng.Filename), rng.Start.Line, rng.Start.Column, printable(context))
 	i := rng.Start.Line - 1
 	if i < 0 || i >= len(f.lines) || len(bytes.TrimSpace(f.lines[i])) == 0 {

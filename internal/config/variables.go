@@ -37,7 +37,7 @@ func (l *load) modules() {
 	parsed := map[string]*module{}
 	l.eachPlace(func(st *stack, e *environment, p *place) {
 		dir := p.instance.Path
-		if byDir[dir] != nil || keys[dir] != "" {
+		if dir == "" || byDir[dir] != nil || keys[dir] != "" {
 			return
 		}
 		m, key, sources, err := r.lookup(dir, l.index.modules[dir])
@@ -135,10 +135,10 @@ type given struct {
 // variables checks that every instance gets all its variables, with the right types.
 func (l *load) variables() {
 	l.eachPlace(func(st *stack, e *environment, p *place) {
+		inputs, allInputs := l.inputValues(st, e)
 		if p.module == nil || p.module.broken != nil {
 			return
 		}
-		inputs, allInputs := l.inputValues(st, e)
 		for _, name := range p.module.names {
 			v := p.module.variables[name]
 			g, ok := l.given(name, e, p, inputs, st)
@@ -148,7 +148,7 @@ func (l *load) variables() {
 			case v.required && allInputs:
 				l.at(instance(st, e), hcl.DiagError, inFolder(p.instance.Path, v.rng), fmt.Sprintf("No value for variable %q", name),
 					fmt.Sprintf("Stack %q declares it without a default.", st.Name),
-					fmt.Sprintf("Set it in variables of the environment, in a var file or in inputs of stack %q; or give it a default.", st.Name)+l.similarValue(name, e, inputs, p))
+					fmt.Sprintf("Set it in variables of the environment, in a var file or in inputs of stack %q; or give it a default.", st.Name)+l.similarValue(name, p))
 			}
 		}
 		for name := range inputs {
@@ -161,15 +161,13 @@ func (l *load) variables() {
 	l.unusedVariables()
 }
 
-func (l *load) similarValue(name string, e *environment, inputs map[string]cty.Value, p *place) string {
-	var names []string
-	for n := range e.values {
-		if p.module.variables[n] == nil {
-			names = append(names, n)
+func (l *load) similarValue(name string, p *place) string {
+	for _, e := range l.envs {
+		for _, n := range sortedKeys(e.values) {
+			if p.module.variables[n] == nil && closest(name, []string{n}) != "" {
+				return fmt.Sprintf(" Environment %q has a variable %q: is that meant?", e.Name, n)
+			}
 		}
-	}
-	if s := closest(name, names); s != "" {
-		return fmt.Sprintf(" The environments have a variable %q: is that meant?", s)
 	}
 	return ""
 }
@@ -260,7 +258,7 @@ func (l *load) unusedVariables() {
 	broken := false
 	l.eachPlace(func(_ *stack, _ *environment, p *place) {
 		if p.module == nil || p.module.broken != nil {
-			broken = true
+			broken = true // it may be the one that declares it
 			return
 		}
 		for _, n := range p.module.names {
