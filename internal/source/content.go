@@ -1,0 +1,366 @@
+package source
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	"github.com/terrace-cd/terrace/internal/config"
+	"github.com/terrace-cd/terrace/internal/core"
+)
+
+// Warning is something that the digest cannot see, and where.
+type Warning struct {
+	Path    string
+	Line    int
+	Message string
+}
+
+// Content is what goes into an instance from its repository. It is shared: callers
+// must not change it.
+type Content struct {
+	// Digest covers Parts and Provision.
+	Digest string
+	// Parts are digests by name: "stack PATH" and "module PATH" (see graph.module for
+	// what of a folder counts), "file PATH", "folder PATH" and "files PATTERN" for what
+	// is read elsewhere, "reads GLOB", "var file PATH", "lock file".
+	Parts map[string]string
+	// Provision are digests of what Ansible uses, nil without a playbook: "playbook
+	// PATH", "folder PATH", "file PATH".
+	Provision map[string]string
+	Warnings  []Warning
+}
+
+// Content digests what goes into one instance. Invalid when a symbolic link leads out
+// of the repository.
+func (s *Source) Content(ctx context.Context, repo, commit, root string, in config.Instance) (Content, error) {
+	t, err := s.Tree(ctx, repo, commit)
+	if err != nil {
+		return Content{}, err
+	}
+	cfg, err := s.soundConfig(ctx, repo, commit, root)
+	if err != nil {
+		return Content{}, err
+	}
+	m := s.pin(repo)
+	defer s.unpin(m)
+	defer s.parses.flush()
+	return newGraph(t, m, cfg.Project.Engine).content(root, in)
+}
+
+// AllContents digests what goes into every instance of an environment, by stack.
+// Invalid when the configuration has errors, or a symbolic link that counts leads out
+// of the repository.
+func (s *Source) AllContents(ctx context.Context, repo, commit, root, env string) (map[string]Content, error) {
+	t, err := s.Tree(ctx, repo, commit)
+	if err != nil {
+		return nil, err
+	}
+	key := strings.Join([]string{repo, t.hash, path.Clean(root), env}, "\x00")
+	if all, ok := s.content.get(key); ok {
+		return all, nil
+	}
+	cfg, err := s.soundConfig(ctx, repo, commit, root)
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.contents(ctx, t, cfg, root, env)
+	if err != nil {
+		return nil, err
+	}
+	s.content.put(key, all, weightOf(all))
+	return all, nil
+}
+
+func (s *Source) contents(ctx context.Context, t *Tree, cfg *config.Config, root, env string) (map[string]Content, error) {
+	m := s.pin(t.repo)
+	defer s.unpin(m)
+	defer s.parses.flush()
+	instances := cfg.Instances(env)
+	dirs := make([]string, len(instances))
+	for i, in := range instances {
+		dirs[i] = in.Path
+	}
+	if err := t.prefetch(ctx, m, cfg.Project.Engine, dirs); err != nil {
+		return nil, core.Errorf(core.Internal, "cannot read the files of %s: %w", t.repo, err)
+	}
+	g := newGraph(t, m, cfg.Project.Engine)
+	all := make(map[string]Content, len(instances))
+	for _, in := range instances {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		c, err := g.content(root, in)
+		if err != nil {
+			return nil, err
+		}
+		all[in.Stack] = c
+	}
+	return all, nil
+}
+
+func weightOf(all map[string]Content) int {
+	weight := 0
+	for stack, c := range all {
+		weight += 300 + len(stack) + 120*(len(c.Parts)+len(c.Provision)) + 250*len(c.Warnings)
+	}
+	return weight
+}
+
+// collector gathers the content of one instance.
+type collector struct {
+	*graph
+	in      config.Instance
+	parts   map[string]string
+	modules []string
+	warned  map[Warning]bool
+	out     Content
+}
+
+func (g *graph) content(root string, in config.Instance) (Content, error) {
+	in.Path = path.Clean(in.Path)
+	c := &collector{graph: g, in: in, parts: make(map[string]string, 4)}
+	if err := c.collect(); err != nil {
+		if onlyLeaves(err) != nil {
+			return Content{}, core.Errorf(core.Invalid, "the stack %s cannot be used: %w; copy what it needs into the repository", in.Stack, err)
+		}
+		return Content{}, core.Errorf(core.Internal, "cannot read the files of the stack %s: %w", in.Stack, err)
+	}
+	c.out.Parts = c.parts
+	if in.HasAnsible && in.Playbook != "" {
+		var err error
+		if c.out.Provision, err = g.provision(path.Clean(root), in.Playbook); err != nil {
+			return Content{}, core.Errorf(core.Invalid, "the playbook of the stack %s cannot be used: %w; copy what it needs into the repository", in.Stack, err)
+		}
+	}
+	c.out.Digest = digest(c.out.Parts, c.out.Provision)
+	return c.out, nil
+}
+
+func (c *collector) collect() error {
+	s, err := c.summarise(c.in.Path)
+	if err != nil {
+		return err
+	}
+	c.modules = s.modules
+	if err := c.part("stack ", c.in.Path, c.module); err != nil {
+		return err
+	}
+	for _, dir := range s.modules {
+		if dir == c.in.Path {
+			continue
+		}
+		if err := c.part("module ", dir, c.module); err != nil {
+			return err
+		}
+	}
+	if e := c.tree.regular(path.Join(c.in.Path, lockFile)); e != nil {
+		c.parts["lock file"] = c.tree.oid(e)
+	}
+	for _, name := range c.in.VarFiles {
+		if e := c.tree.regular(name); e != nil {
+			c.parts[c.name("var file ", name)] = c.tree.oid(e)
+		} else {
+			c.parts[c.name("var file ", name)] = missing
+		}
+	}
+	for _, pattern := range c.in.Reads {
+		c.parts[c.name("reads ", pattern)] = c.glob(path.Clean(pattern)).sum
+	}
+	for _, w := range s.warnings {
+		c.warn(w)
+	}
+	for _, r := range s.reads {
+		if err := c.read(r, 0); err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(c.out.Warnings, func(a, b Warning) int {
+		if a.Path != b.Path {
+			return strings.Compare(a.Path, b.Path)
+		}
+		return a.Line - b.Line
+	})
+	return nil
+}
+
+// name makes a part's name once for all stacks that have it.
+func (c *collector) name(kind, what string) string {
+	name, ok := c.names[kind+what]
+	if !ok {
+		name = kind + what
+		c.names[name] = name
+	}
+	return name
+}
+
+func (c *collector) part(kind, dir string, of func(string) (string, error)) error {
+	s, err := of(dir)
+	if err != nil {
+		return err
+	}
+	c.parts[c.name(kind, dir)] = s
+	return nil
+}
+
+func (c *collector) warn(w Warning) {
+	if c.warned[w] {
+		return
+	}
+	if c.warned == nil {
+		c.warned = map[Warning]bool{}
+	}
+	c.warned[w] = true
+	c.out.Warnings = append(c.out.Warnings, w)
+}
+
+// counted reports whether a file counts as part of the stack's folder or of one of its
+// modules' already.
+func (c *collector) counted(p string) bool { return !aside(p) && c.owned(path.Dir(p)) }
+
+// owned reports whether files in a folder belong to the stack or to one of its modules.
+func (c *collector) owned(dir string) bool {
+	configs := c.tree.folders().configs
+	for {
+		if dir == c.in.Path {
+			return true
+		}
+		if _, ok := slices.BinarySearch(c.modules, dir); ok {
+			return true
+		}
+		if len(configs[dir]) > 0 || dir == "." || dir == "/" {
+			return false
+		}
+		dir = path.Dir(dir)
+	}
+}
+
+// read adds what a reading leads to.
+func (c *collector) read(r readingAt, depth int) error {
+	template := r.path
+	if r.how == readSet {
+		pattern := r.pattern
+		if strings.ContainsAny(pattern, allMarks) {
+			pattern = "**"
+		}
+		template += "/" + pattern
+	}
+	p := locate(template, c.in.Path)
+	switch {
+	case p.outside:
+		if r.how != readHint {
+			c.warn(Warning{Path: r.file, Line: r.line, Message: fmt.Sprintf("%s reads %q, outside of the repository; a change in it starts no run", r.name, p.path)})
+		}
+		return nil
+	case !p.known:
+		if r.how != readHint && len(c.in.Reads) == 0 {
+			c.warn(Warning{Path: r.file, Line: r.line, Message: "which file " + r.name + " reads is not known before the plan; name the files it may be" + withReads})
+		}
+		return nil
+	case !p.exact:
+		c.readAround(r, p)
+		return nil
+	case r.how == readSet:
+		c.readGlob(p.path, c.glob(p.path))
+		return nil
+	}
+	return c.readExact(r, p.path, depth)
+}
+
+// readExact adds a file or folder by its path.
+func (c *collector) readExact(r readingAt, name string, depth int) error {
+	real, err := c.tree.resolve(name)
+	if err != nil {
+		return onlyLeaves(err)
+	}
+	if e := c.tree.find(real); e != nil {
+		if !c.counted(real) || real != name {
+			c.parts[c.name("file ", name)] = c.tree.oid(e)
+		}
+		if r.how == readTemplate && depth < 3 && e.kind != submodule {
+			return c.readTemplate(e, depth)
+		}
+		return nil
+	}
+	if len(c.tree.under(real)) == 0 || c.owned(real) {
+		return nil // nothing there, or counted
+	}
+	if within(c.in.Path, real) {
+		c.warn(Warning{Path: r.file, Line: r.line, Message: fmt.Sprintf("this uses %q, a folder around the stack; if it reads files there, name them%s", real, withReads)})
+		return nil
+	}
+	return c.part("folder ", name, c.everything)
+}
+
+// readTemplate adds what the file of a templatefile reads in turn.
+func (c *collector) readTemplate(e *entry, depth int) error {
+	p, err := c.tree.parsed(c.mirror, templateForm, e)
+	if err != nil {
+		return err
+	}
+	for _, r := range p.reads {
+		if r.how == readHint {
+			continue
+		}
+		if err := c.read(readingAt{r, e.path}, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *collector) readGlob(pattern string, found globbed) {
+	for _, e := range found.matches {
+		if !c.counted(e.path) {
+			c.parts[c.name("files ", pattern)] = found.sum
+			return
+		}
+	}
+}
+
+// readAround adds everything that a partly known path may mean. When that is in no
+// folder that counts anyway, it is a guess, and worth a warning.
+func (c *collector) readAround(r readingAt, p place) {
+	owned := c.owned(p.path)
+	if p.prefix == "" && (within(c.in.Path, p.path) || slices.Contains(c.modules, p.path)) {
+		// Everything around the stack would be too much, everything in it is counted.
+		if !owned && r.how != readHint && !c.declared(p.path) {
+			c.warn(Warning{Path: r.file, Line: r.line, Message: fmt.Sprintf("which file below %q %s reads is not known before the plan; name the files it may be%s", p.path, r.name, withReads)})
+		}
+		return
+	}
+	pattern := path.Join(p.path, p.prefix+"…"+p.suffix)
+	c.readGlob(pattern, c.around(p))
+	if !owned && r.how != readHint && !c.declared(p.path) {
+		c.warn(Warning{Path: r.file, Line: r.line, Message: fmt.Sprintf("which file %s reads is not known before the plan; every change in %s starts a run. Name the files it may be with reads = [\"…\"] in the stack's block", r.name, pattern)})
+	}
+}
+
+// declared reports whether the stack's reads say something about a folder.
+func (c *collector) declared(dir string) bool {
+	return slices.ContainsFunc(c.in.Reads, func(pattern string) bool {
+		base, _ := doublestar.SplitPattern(path.Clean(pattern))
+		return within(base, dir) || within(dir, base)
+	})
+}
+
+// digest covers parts and provision: lengths keep ("ab", "c") apart from ("a", "bc").
+func digest(sets ...map[string]string) string {
+	h := sha256.New()
+	var b []byte
+	for _, set := range sets {
+		for _, name := range slices.Sorted(maps.Keys(set)) {
+			b = fmt.Appendf(b[:0], "%d:%s%d:%s", len(name), name, len(set[name]), set[name])
+			_, _ = h.Write(b)
+		}
+		_, _ = h.Write([]byte{'\n'})
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

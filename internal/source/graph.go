@@ -1,0 +1,190 @@
+package source
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// graph puts together, folder by folder, what files contribute: who calls whom, and
+// who reads what. It belongs to one goroutine.
+type graph struct {
+	tree   *Tree
+	mirror *mirror
+	engine string
+
+	summaries map[string]*summary
+	folders   map[string]folderSum // digests
+	globs     map[string]globbed
+	names     map[string]string // parts' names, shared by all stacks
+
+	provisions map[string]provisioned
+}
+
+func newGraph(t *Tree, m *mirror, engine string) *graph {
+	return &graph{tree: t, mirror: m, engine: engine,
+		summaries: map[string]*summary{}, folders: map[string]folderSum{}, globs: map[string]globbed{}, names: map[string]string{}, provisions: map[string]provisioned{}}
+}
+
+// summary is what a module contributes wherever it is called: its own files and those
+// of the modules it calls. Its templates have folders in place of path.module, and no
+// locals; variables are left to the caller, and path.root to the stack.
+type summary struct {
+	modules  []string // folders, transitively, each once
+	reads    []readingAt
+	warnings []Warning
+	defaults map[string][]string
+}
+
+type readingAt struct {
+	reading
+	file string
+}
+
+const (
+	maxSummary = 5000 // readings of a module, with those of the modules it calls
+	maxLocals  = 10   // how deeply locals refer to each other
+)
+
+// summarise returns the summary of a folder. A module that calls itself, which engines
+// refuse, contributes nothing the second time.
+func (g *graph) summarise(dir string) (*summary, error) {
+	if s, ok := g.summaries[dir]; ok {
+		return s, nil
+	}
+	s := &summary{}
+	g.summaries[dir] = s
+	files := g.tree.configFiles(dir, g.engine)
+	all := make([]parsed, len(files))
+	locals := map[string][]string{}
+	for i, e := range files {
+		p, err := g.tree.parsed(g.mirror, formOf(e.path), e)
+		if err != nil {
+			return nil, err
+		}
+		all[i] = p
+		if p.trouble != "" {
+			s.warnings = append(s.warnings, Warning{Path: e.path, Line: 1, Message: "this file was not looked through: " + p.trouble + "; name the files and modules it uses" + withReads})
+		}
+		for _, l := range p.locals {
+			locals[l.name] = append(locals[l.name], l.value)
+		}
+		for _, d := range p.defaults {
+			if s.defaults == nil {
+				s.defaults = map[string][]string{}
+			}
+			s.defaults[d.name] = append(s.defaults[d.name], d.value)
+		}
+	}
+	in := &scope{dir: dir, locals: locals}
+	for i, e := range files {
+		for _, r := range all[i].reads {
+			for _, p := range in.expand(r.path, maxLocals) {
+				for _, pattern := range in.expand(r.pattern, maxLocals) {
+					s.add(readingAt{reading{r.how, p, pattern, r.name, r.line}, e.path})
+				}
+			}
+		}
+		for _, c := range all[i].calls {
+			if err := g.call(s, in, e.path, c); err != nil {
+				return nil, err
+			}
+		}
+	}
+	slices.Sort(s.modules)
+	s.modules = slices.Compact(s.modules)
+	return s, nil
+}
+
+// withReads is how people tell what Terrace cannot see.
+const withReads = ` with reads = ["…"] in the stack's block, or a change in them starts no run`
+
+func (s *summary) add(r readingAt) {
+	if len(s.reads) == maxSummary {
+		s.warnings = append(s.warnings, Warning{Path: r.file, Line: r.line, Message: "too many files are read here to look at all of them; name them" + withReads})
+	}
+	if len(s.reads) <= maxSummary {
+		s.reads = append(s.reads, r)
+	}
+}
+
+// scope is what templates of a folder's files refer to.
+type scope struct {
+	dir    string
+	locals map[string][]string
+}
+
+// expand replaces path.module and locals.
+func (in *scope) expand(template string, depth int) []string {
+	template = strings.ReplaceAll(template, markModule, anchor(in.dir))
+	if !strings.ContainsRune(template, markLocal) {
+		return []string{template}
+	}
+	if depth == 0 {
+		return onlyUnknown
+	}
+	return substitute(template, markLocal, func(name string) []string {
+		var out []string
+		for _, v := range in.locals[name] {
+			out = append(out, in.expand(v, depth-1)...)
+		}
+		return out
+	})
+}
+
+// call adds what a module call brings to the summary of the caller.
+func (g *graph) call(s *summary, in *scope, file string, c moduleCall) error {
+	var arguments map[string][]string
+	for _, source := range in.expand(c.source, maxLocals) {
+		for _, source := range substitute(source, markVariable, func(name string) []string { return s.defaults[name] }) {
+			dir, ok := moduleFolder(in.dir, source)
+			switch {
+			case !ok && strings.ContainsAny(source, allMarks):
+				s.warnings = append(s.warnings, Warning{Path: file, Line: c.line, Message: "where this module comes from is not known before the plan; if it is in this repository, name its files" + withReads})
+				continue
+			case !ok:
+				continue // not local
+			case dir == ".." || strings.HasPrefix(dir, "../"):
+				s.warnings = append(s.warnings, Warning{Path: file, Line: c.line, Message: "this module is outside of the repository; a change in it starts no run"})
+				continue
+			}
+			child, err := g.summarise(dir)
+			if err != nil {
+				return err
+			}
+			s.modules = append(append(s.modules, dir), child.modules...)
+			s.warnings = append(s.warnings, child.warnings...)
+			if arguments == nil && len(child.reads) > 0 {
+				arguments = map[string][]string{}
+				for _, a := range c.args {
+					arguments[a.name] = append(arguments[a.name], in.expand(a.value, maxLocals)...)
+				}
+			}
+			lookup := func(name string) []string {
+				if values, ok := arguments[name]; ok {
+					return values
+				}
+				return child.defaults[name]
+			}
+			for _, r := range child.reads {
+				for _, p := range substitute(r.path, markVariable, lookup) {
+					for _, pattern := range substitute(r.pattern, markVariable, lookup) {
+						s.add(readingAt{reading{r.how, p, pattern, r.name, r.line}, r.file})
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// moduleFolder returns the folder of a local module, false when source is none.
+func moduleFolder(dir, source string) (string, bool) {
+	if rest, ok := strings.CutPrefix(source, anchor(dir)); ok {
+		source = "./" + rest
+	}
+	if !isLocal(source) || strings.ContainsAny(source, allMarks) {
+		return "", false
+	}
+	return path.Join(dir, source), true
+}
