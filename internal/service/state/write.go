@@ -1,0 +1,279 @@
+package state
+
+import (
+	"bytes"
+	"context"
+	"strings"
+
+	"github.com/terrace-cd/terrace/internal/core"
+)
+
+// write is one attempt to store a state.
+type write struct {
+	Caller
+	project, stack, environment string
+
+	lock string // the ID of the lock that it carries
+	push bool   // by a person with no engine: it takes the lock itself, for a moment
+	keep bool   // when refused, it is kept aside
+
+	file file
+	body []byte
+}
+
+// verdict is what becomes of a write.
+type verdict struct {
+	stored  *core.StateVersion // it is the current version already: nothing to do
+	refused error              // Conflict: not accepted
+	keep    bool               // refused, and kept aside
+	fence   int64              // of the lock under which it is accepted
+}
+
+// Write stores a state that an engine uploads under a lock. md5 is the digest that
+// came with it, in hex, "" when none did. It returns when the version is durable.
+// The same bytes sent again make no second version.
+//
+// Errors: Invalid when the body is not a whole state file; Denied; Conflict when the
+// lock, the fence, the lineage or the serial does not allow it: then the body is in
+// the recovery slot, except during a run's plan, which changes nothing.
+func (s *Service) Write(ctx context.Context, c Caller, project, stack, environment, lockID, md5 string, body []byte) (core.StateVersion, error) {
+	f, err := s.parse(body)
+	if err != nil {
+		return core.StateVersion{}, err
+	}
+	if md5 != "" && !strings.EqualFold(md5, f.md5) {
+		return core.StateVersion{}, core.Errorf(core.Invalid, "the body was damaged on its way: its MD5 is %s and not %s, as announced", f.md5, md5)
+	}
+	return s.put(ctx, write{Caller: c, project: project, stack: stack, environment: environment, lock: lockID, keep: true, file: f, body: body})
+}
+
+// Push stores a state for a person, under the rules of any write; it takes the lock
+// itself. What is refused is not kept: the person has it. It is allowed while an
+// outcome is unknown, since a person's state may be the way out.
+func (s *Service) Push(ctx context.Context, c Caller, project, stack, environment string, body []byte) (core.StateVersion, error) {
+	if !c.Person || !c.CanWrite {
+		return core.StateVersion{}, core.Errorf(core.Denied, "only a person may push a state")
+	}
+	f, err := s.parse(body)
+	if err != nil {
+		return core.StateVersion{}, err
+	}
+	return s.put(ctx, write{Caller: c, project: project, stack: stack, environment: environment, push: true, file: f, body: body})
+}
+
+// put stores the blob, then the row that names it. A crash in between leaves a blob
+// that no row names, which a collector removes.
+func (s *Service) put(ctx context.Context, w write) (core.StateVersion, error) {
+	// The body is here in full: a client that hangs up now is no reason to drop it.
+	ctx = context.WithoutCancel(ctx)
+	var v verdict
+	if err := s.store.View(ctx, func(tx core.Tx) (err error) {
+		v, err = s.judge(ctx, tx, w)
+		return err
+	}); err != nil {
+		return core.StateVersion{}, err
+	}
+	if v.stored != nil {
+		return *v.stored, nil
+	}
+	if v.refused != nil && !v.keep {
+		return core.StateVersion{}, v.refused
+	}
+	blob, err := s.putBlob(ctx, w.body)
+	if err != nil {
+		return core.StateVersion{}, err
+	}
+	var stored core.StateVersion
+	var pruned []string
+	if err := s.store.Update(ctx, func(tx core.Tx) error {
+		if v, err = s.judge(ctx, tx, w); err != nil || v.stored != nil || v.refused != nil && !v.keep {
+			return err
+		}
+		if v.refused != nil {
+			return s.addRecovered(tx, w, blob, core.MessageOf(v.refused))
+		}
+		if w.push {
+			if v.fence, err = tx.NextFence(); err != nil {
+				return err
+			}
+		}
+		stored, pruned, err = s.addVersion(tx, w, blob, v.fence)
+		return err
+	}); err != nil {
+		return core.StateVersion{}, err
+	}
+	switch {
+	case v.stored != nil: // somebody stored the same in between
+		s.drop(ctx, blob)
+		return *v.stored, nil
+	case v.refused != nil && !v.keep:
+		s.drop(ctx, blob)
+		return core.StateVersion{}, v.refused
+	case v.refused != nil:
+		return core.StateVersion{}, core.Errorf(core.Conflict, "%w. It is kept in the recovery slot: terrace state show %s", v.refused, core.InstanceName(w.stack, w.environment))
+	}
+	s.drop(ctx, pruned...)
+	return stored, nil
+}
+
+// judge applies the rules of a write, in one snapshot. An error is not a verdict.
+func (s *Service) judge(ctx context.Context, tx core.Tx, w write) (verdict, error) {
+	name := core.InstanceName(w.stack, w.environment)
+	run, err := enter(tx, w.Caller, w.project, w.stack, w.environment)
+	if err != nil {
+		return verdict{}, err
+	}
+	current, err := tx.CurrentState(w.project, w.stack, w.environment)
+	exists := err == nil
+	if err != nil && core.CodeOf(err) != core.NotFound {
+		return verdict{}, err
+	}
+	same := exists && current.Serial == *w.file.Serial && current.Lineage == w.file.Lineage
+	if same && current.MD5 == w.file.md5 && current.Size == w.file.size {
+		content, err := s.content(ctx, current.Blob)
+		if err != nil {
+			return verdict{}, err
+		}
+		if bytes.Equal(content, w.body) {
+			return verdict{stored: &current}, nil
+		}
+	}
+	refuse := func(format string, args ...any) (verdict, error) {
+		return verdict{refused: core.Errorf(core.Conflict, format, args...), keep: w.keep}, nil
+	}
+
+	if !w.CanWrite {
+		return verdict{}, core.Errorf(core.Denied, "this token may only read the state of %s", name)
+	}
+	if run != nil && run.Status != core.RunApplying {
+		if run.Fence == w.Fence && run.Status.Supersedable() {
+			return verdict{}, core.Errorf(core.Denied, "%s is %s; its token writes the state of %s only while it applies", run.ID, run.Status, name)
+		}
+		return refuse("%s is %s and not applying: its write to %s is too late", run.ID, run.Status, name)
+	}
+	if run != nil && run.Fence != w.Fence {
+		return refuse("attempt %d of %s took over: this write to %s has a stale fence", run.Attempt, run.ID, name)
+	}
+	lock, err := tx.Lock(w.project, w.stack, w.environment)
+	locked := err == nil
+	switch {
+	case err != nil && core.CodeOf(err) != core.NotFound:
+		return verdict{}, err
+	case w.push && locked:
+		return verdict{refused: lockedBy(lock)}, nil
+	case w.push:
+	case !locked:
+		return refuse("the state of %s is not locked; a write needs the lock", name)
+	case w.lock == "":
+		return refuse("the write to %s carries no lock ID, and %s holds the lock", name, lock.By)
+	case lock.ID != w.lock || lock.Run != w.Run:
+		return refuse("the write to %s carries a lock that is gone; %s has it now", name, lock.By)
+	case exists && current.Fence > lock.Fence:
+		return refuse("the lock on %s has fence %d, and the current state was written under %d", name, lock.Fence, current.Fence)
+	}
+	switch {
+	case !exists:
+	case current.Lineage != w.file.Lineage:
+		return refuse("the state has lineage %s and that of %s is %s: it belongs to something else", w.file.Lineage, name, current.Lineage)
+	case *w.file.Serial < current.Serial:
+		return refuse("the state has serial %d, older than the current serial %d of %s", *w.file.Serial, current.Serial, name)
+	case same:
+		return refuse("the state of %s has serial %d already, with other content", name, current.Serial)
+	}
+	return verdict{fence: lock.Fence}, nil
+}
+
+// addVersion makes the write the current version.
+func (s *Service) addVersion(tx core.Tx, w write, blob string, fence int64) (core.StateVersion, []string, error) {
+	v := core.StateVersion{Project: w.project, Stack: w.stack, Environment: w.environment, Serial: *w.file.Serial, Lineage: w.file.Lineage, MD5: w.file.md5,
+		Size: w.file.size, Resources: w.file.resources(), Blob: blob, Run: w.Run, By: w.By, Fence: fence, Created: tx.Now()}
+	var err error
+	if v.ID, err = tx.AddStateVersion(v); err != nil {
+		return v, nil, err
+	}
+	if err := tx.AddEvent(core.Event{By: w.By, Kind: "state.written", Project: w.project, On: core.InstanceName(w.stack, w.environment),
+		Data: map[string]string{"version": itoa(v.ID), "serial": itoa(v.Serial), "md5": v.MD5}}); err != nil {
+		return v, nil, err
+	}
+	if s.keep == 0 {
+		return v, nil, nil
+	}
+	pruned, err := tx.PruneStateVersions(w.project, w.stack, w.environment, s.keep)
+	return v, pruned, err
+}
+
+// addRecovered keeps a refused write aside, once.
+func (s *Service) addRecovered(tx core.Tx, w write, blob, reason string) error {
+	kept, err := tx.Recovereds(w.project, w.stack, w.environment)
+	if err != nil {
+		return err
+	}
+	for _, r := range kept {
+		if !r.Used && r.MD5 == w.file.md5 && r.Size == w.file.size && r.Run == w.Run && r.By == w.By {
+			return nil // sent again; the new blob is collected
+		}
+	}
+	id, err := tx.AddRecovered(core.Recovered{Project: w.project, Stack: w.stack, Environment: w.environment, Serial: *w.file.Serial, Lineage: w.file.Lineage,
+		MD5: w.file.md5, Size: w.file.size, Blob: blob, Run: w.Run, By: w.By, Reason: reason, Created: tx.Now()})
+	if err != nil {
+		return err
+	}
+	return tx.AddEvent(core.Event{By: w.By, Kind: "state.kept_aside", Project: w.project, On: core.InstanceName(w.stack, w.environment),
+		Data: map[string]string{"entry": itoa(id), "serial": itoa(*w.file.Serial), "reason": reason}})
+}
+
+// Keep puts a state that a runner could not upload into the recovery slot, where a
+// recover run finds it. It is for the run's own token, whatever the run is now. What
+// is stored already is not kept twice.
+func (s *Service) Keep(ctx context.Context, c Caller, project, stack, environment, reason string, body []byte) error {
+	f, err := s.parse(body)
+	if err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	w := write{Caller: c, project: project, stack: stack, environment: environment, file: f, body: body}
+	blob, err := s.putBlob(ctx, body)
+	if err != nil {
+		return err
+	}
+	return s.store.Update(ctx, func(tx core.Tx) error {
+		if _, err := enter(tx, c, project, stack, environment); err != nil {
+			return err
+		}
+		versions, err := tx.StateVersions(project, stack, environment, 0)
+		if err != nil {
+			return err
+		}
+		for _, v := range versions {
+			if v.Serial == *f.Serial && v.Lineage == f.Lineage && v.MD5 == f.md5 && v.Size == f.size {
+				return nil // the upload came through after all; the new blob is collected
+			}
+		}
+		return s.addRecovered(tx, w, blob, reason)
+	})
+}
+
+// putBlob seals and stores a state under a new key.
+func (s *Service) putBlob(ctx context.Context, body []byte) (key string, err error) {
+	if err := s.store.View(ctx, func(tx core.Tx) error {
+		key = "states/" + core.NewID("v", tx.Now())
+		return nil
+	}); err != nil {
+		return "", err
+	}
+	sealed, err := s.seal.Seal(key, body)
+	if err != nil {
+		return "", err
+	}
+	return key, s.blobs.Put(ctx, key, sealed)
+}
+
+// drop deletes blobs that no row names any more. It cannot fail what is done already:
+// what stays is collected.
+func (s *Service) drop(ctx context.Context, keys ...string) {
+	for _, key := range keys {
+		if key != "" { // of a deleted state
+			_ = s.blobs.Delete(ctx, key)
+		}
+	}
+}
