@@ -26,6 +26,7 @@ import (
 
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/executor"
+	"github.com/terrace-cd/terrace/internal/process"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
@@ -98,37 +99,30 @@ func (s *Starter) Start(ctx context.Context, spec executor.Spec, exited func(how
 		return 0, "", core.Errorf(core.Unavailable, "no output file for the runner of %s: %w", spec.Run, err)
 	}
 	defer func() { _ = output.Close() }()
-	cmd := exec.Command(s.o.Exe, "exec") //nolint:noctx // it outlives every context of the server
-	cmd.Dir, cmd.Env = dir, environment(dir)
-	cmd.Stdout, cmd.Stderr = output, output
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	stdin, err := cmd.StdinPipe()
+	orders, give, err := os.Pipe()
 	if err != nil {
-		return 0, "", err
-	}
-	if err := cmd.Start(); err != nil {
 		return 0, "", core.Errorf(core.Unavailable, "the runner of %s could not be started: %w", spec.Run, err)
 	}
-	pid = cmd.Process.Pid
-	start, err = startTime(pid)
-	if err == nil {
-		err = json.NewEncoder(stdin).Encode(wire.Exec{
-			Server: spec.URL, Run: spec.Run, Token: spec.Token, PIDStart: start, Dir: dir, Work: s.o.Dir, Cache: s.cache,
-			ProviderMirrors: s.o.ProviderMirrors, KeepTrees: s.o.KeepTrees, KeepBytes: s.o.KeepBytes,
-		})
+	p, err := process.Start(process.Command{Args: []string{s.o.Exe, "exec"}, Dir: dir, Env: environment(dir), Stdin: orders, Stdout: output, Stderr: output, Session: true})
+	if err = errors.Join(err, orders.Close()); err != nil {
+		return 0, "", core.Errorf(core.Unavailable, "the runner of %s could not be started: %w", spec.Run, errors.Join(err, give.Close()))
 	}
-	if err = errors.Join(err, stdin.Close()); err != nil {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait() // killed: what it says does not matter
-		return 0, "", core.Errorf(core.Unavailable, "the runner of %s could not be given its orders: %w%s", spec.Run, err, lastWords(dir))
+	pid, start = p.PID(), p.Started()
+	// Shorter than what a pipe holds, so this does not wait for the runner to read.
+	if err := errors.Join(json.NewEncoder(give).Encode(wire.Exec{
+		Server: spec.URL, Run: spec.Run, Token: spec.Token, PIDStart: start, Dir: dir, Work: s.o.Dir, Cache: s.cache,
+		ProviderMirrors: s.o.ProviderMirrors, KeepTrees: s.o.KeepTrees, KeepBytes: s.o.KeepBytes,
+	}), give.Close()); err != nil {
+		return 0, "", core.Errorf(core.Unavailable, "the runner of %s could not be given its orders: %w%s", spec.Run, errors.Join(err, p.Kill()), lastWords(dir))
 	}
 	if err := writeMark(dir, pid, start); err != nil {
 		s.o.Log.Warn("noting a runner's process", "run", spec.Run, "error", err)
 	}
 	go func() {
-		how := ending(cmd.Wait())
-		if left := killSession(pid); left > 0 {
-			s.o.Log.Warn("ended what a runner left behind", "run", spec.Run, "processes", left)
+		how := ending(p.Wait()) // nothing that it started is left then
+		// Where secrets may lie when it could not remove them itself.
+		if err := errors.Join(os.RemoveAll(filepath.Join(dir, "tmp")), os.RemoveAll(filepath.Join(dir, "home"))); err != nil {
+			s.o.Log.Warn("removing what a runner left", "run", spec.Run, "error", err)
 		}
 		exited(how + lastWords(dir))
 		if err := s.prune(); err != nil {
@@ -191,7 +185,7 @@ func (s *Starter) Alive(pid int, start string) bool {
 	if pid <= 0 {
 		return false
 	}
-	if now, err := startTime(pid); err == nil {
+	if now, err := process.StartTime(pid); err == nil {
 		return now == start // another process's session is not touched
 	}
 	killSession(pid)
@@ -221,7 +215,7 @@ func (s *Starter) signal(pid int, start string, sig syscall.Signal) error {
 	}
 	defer func() { _ = p.Release() }()
 	// p holds on to the process, so the number cannot change hands after this look.
-	if now, err := startTime(pid); err != nil || now != start {
+	if !process.Alive(pid, start) {
 		return nil
 	}
 	if err := p.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {

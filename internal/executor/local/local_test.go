@@ -15,7 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/terrace-cd/terrace/internal/executor"
+	"github.com/terrace-cd/terrace/internal/process"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
@@ -159,8 +162,8 @@ func TestARunnerSeesItsOrdersAndNothingElse(t *testing.T) {
 	if !slices.Contains(seen.Env, "HOME="+filepath.Join(r.dir, "home")) || !slices.Contains(seen.Env, "PATH="+os.Getenv("PATH")) {
 		t.Errorf("the environment lacks HOME or PATH: %q", seen.Env)
 	}
-	if s, err := readStat(r.pid); err != nil || s.session != r.pid {
-		t.Errorf("the runner is in session %d (%v), not in its own", s.session, err)
+	if session, err := unix.Getsid(r.pid); err != nil || session != r.pid {
+		t.Errorf("the runner is in session %d (%v), not in its own", session, err)
 	}
 }
 
@@ -209,7 +212,7 @@ func TestNothingSurvivesARunner(t *testing.T) {
 		if want := map[string]string{"r-parent": "signal: killed", "r-orphan": "exit status 3"}[run]; !strings.Contains(how, want) {
 			t.Errorf("%s ended like this: %s; want %s", run, how, want)
 		}
-		if _, err := startTime(child); err == nil {
+		if _, err := process.StartTime(child); err == nil {
 			t.Errorf("%s: its child lives", run)
 		}
 	}

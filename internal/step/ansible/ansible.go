@@ -13,6 +13,7 @@ package ansible
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,12 +24,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	_ "embed"
 
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/process"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
@@ -82,7 +83,7 @@ func Run(ctx context.Context, o Options) (recap []wire.Recap, err error) {
 		_, err := fmt.Fprintln(o.Output, "ansible: the inventory has no hosts, nothing to do")
 		return nil, err
 	}
-	program, err := exec.LookPath("ansible-playbook")
+	program, err := process.Lookup(o.Env, "ansible-playbook")
 	if err != nil {
 		return nil, core.Errorf(core.Unavailable, "ansible-playbook is not installed on the machine of the runner; install ansible-core there")
 	}
@@ -109,20 +110,11 @@ func Run(ctx context.Context, o Options) (recap []wire.Recap, err error) {
 		args = append(args, "--check", "--diff")
 	}
 	said := &errorText{to: o.Output}
-	cmd := exec.CommandContext(ctx, program, append(args, playbook)...)
-	cmd.Dir = filepath.Join(o.Tree, filepath.FromSlash(o.Root))
-	cmd.Env = slices.Concat(clean(o.Env), o.settings(files, filepath.Dir(playbook)), ssh.env())
-	cmd.Stdout, cmd.Stderr = said, said
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
-	cmd.WaitDelay = defaultGrace
-	if o.Grace > 0 {
-		cmd.WaitDelay = o.Grace
-	}
-	ended := cmd.Run()
-	if cmd.Process != nil {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // workers that survived it; usually none
-	}
+	ended := process.Run(ctx, process.Command{
+		Args: append(append([]string{program}, args...), playbook), Dir: filepath.Join(o.Tree, filepath.FromSlash(o.Root)),
+		Env:    slices.Concat(clean(o.Env), o.settings(files, filepath.Dir(playbook)), ssh.env()),
+		Stdout: said, Stderr: said, Grace: cmp.Or(o.Grace, defaultGrace),
+	})
 	log, err := readEvents(files.events)
 	if err != nil {
 		return nil, core.Errorf(core.Unavailable, "what Ansible did could not be read: %w", err)
@@ -131,7 +123,7 @@ func Run(ctx context.Context, o Options) (recap []wire.Recap, err error) {
 	switch {
 	case ctx.Err() != nil:
 		return log.recap, ctx.Err()
-	case ended == nil || errors.Is(ended, exec.ErrWaitDelay):
+	case ended == nil:
 		return log.recap, nil
 	case !errors.As(ended, &exit):
 		return nil, core.Errorf(core.Unavailable, "ansible-playbook could not be started: %w", ended)

@@ -7,14 +7,13 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/process"
 )
 
 // agentPatience is how long an agent may take to answer on its socket.
@@ -26,7 +25,7 @@ const agentPatience = 10 * time.Second
 type session struct {
 	dir   string
 	own   bool // the repository brings its own ansible.cfg
-	agent *exec.Cmd
+	agent *process.Process
 }
 
 func openSSH(ctx context.Context, o Options) (*session, error) {
@@ -88,10 +87,8 @@ func (s *session) env() []string {
 // startAgent starts an agent and gives it the key, over a pipe.
 func (s *session) startAgent(ctx context.Context, key string, env []string) error {
 	socket := s.path("agent")
-	agent := exec.Command("ssh-agent", "-D", "-a", socket) //nolint:noctx // close ends it
-	agent.Env = clean(env)
-	agent.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := agent.Start(); err != nil {
+	agent, err := process.Start(process.Command{Args: []string{"ssh-agent", "-D", "-a", socket}, Env: clean(env)})
+	if err != nil {
 		return core.Errorf(core.Unavailable, "ssh-agent cannot be started on the machine of the runner: %w", err)
 	}
 	s.agent = agent
@@ -100,13 +97,15 @@ func (s *session) startAgent(ctx context.Context, key string, env []string) erro
 	if err := listening(ctx, socket); err != nil {
 		return core.Errorf(core.Unavailable, "ssh-agent does not answer: %w", err)
 	}
-	add := exec.CommandContext(ctx, "ssh-add", "-q", "-")
-	add.Env = append(clean(env), "SSH_AUTH_SOCK="+socket, "SSH_ASKPASS_REQUIRE=never")
-	add.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no terminal to ask a passphrase on
-	// Keys that went through forms and files come with other line ends, or without the last one.
-	add.Stdin = strings.NewReader(strings.TrimSpace(strings.ReplaceAll(key, "\r\n", "\n")) + "\n")
-	if out, err := add.CombinedOutput(); err != nil {
-		return &Failed{fmt.Sprintf("the secret %s is not a private key that ssh-add takes (it must have no passphrase): %s", KeySecret, lastLine(out))}
+	var said bytes.Buffer
+	if err := process.Run(ctx, process.Command{
+		Args: []string{"ssh-add", "-q", "-"}, Env: append(clean(env), "SSH_AUTH_SOCK="+socket, "SSH_ASKPASS_REQUIRE=never"),
+		// Keys that went through forms and files come with other line ends, or without the last one.
+		Stdin:  strings.NewReader(strings.TrimSpace(strings.ReplaceAll(key, "\r\n", "\n")) + "\n"),
+		Stdout: &said, Stderr: &said, Grace: -1,
+		Session: true, // no terminal to ask a passphrase on
+	}); err != nil {
+		return &Failed{fmt.Sprintf("the secret %s is not a private key that ssh-add takes (it must have no passphrase): %s", KeySecret, lastLine(said.Bytes()))}
 	}
 	return nil
 }
@@ -131,22 +130,12 @@ func listening(ctx context.Context, socket string) error {
 	}
 }
 
-// close ends kept connections and the agent, and removes the folder.
+// close ends the agent and removes the folder. Connections that were kept open have
+// ended with Ansible, which they belong to.
 func (s *session) close() error {
-	sockets, _ := filepath.Glob(s.path("*")) // the pattern is well-formed
-	for _, socket := range sockets {
-		info, err := os.Lstat(socket)
-		if err != nil || info.Mode()&os.ModeSocket == 0 || socket == s.path("agent") {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) // the run may have been cancelled
-		// A connection that has ended by itself is no error.
-		_ = exec.CommandContext(ctx, "ssh", "-F", "/dev/null", "-o", "ControlPath="+socket, "-O", "exit", "--", "any").Run()
-		cancel()
-	}
+	var err error
 	if s.agent != nil {
-		_ = s.agent.Process.Kill()
-		_ = s.agent.Wait() // killed: what it says does not matter
+		err = s.agent.Kill()
 	}
-	return os.RemoveAll(s.dir)
+	return errors.Join(err, os.RemoveAll(s.dir))
 }

@@ -7,17 +7,14 @@ import (
 	"io"
 	"os/exec"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/terrace-cd/terrace/internal/process"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
 // tempFail is EX_TEMPFAIL of sysexits.h: how a command says that it does not know.
 const tempFail = 75
-
-// grace is what a command's output has to arrive after its process group was killed.
-const grace = 2 * time.Second
 
 // runCommand runs the command once: what it waits for is its own business. Exit 0 is a
 // pass; 75, a signal or no end in time are inconclusive; everything else is a fail.
@@ -29,18 +26,10 @@ func runCommand(ctx context.Context, v wire.Verify, within time.Duration, o Opti
 	timed, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	last := &lastLine{to: o.Output}
-	cmd := exec.CommandContext(timed, v.Command[0], v.Command[1:]...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = o.Dir, o.Env, last, last
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = grace
-	err := cmd.Run()
-	if cmd.Process != nil {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what it left in the background; usually nothing
-	}
+	err := process.Run(timed, process.Command{Args: v.Command, Dir: o.Dir, Env: o.Env, Stdout: last, Stderr: last, Grace: -1})
 	var exit *exec.ExitError
 	switch {
-	case err == nil || errors.Is(err, exec.ErrWaitDelay) && timed.Err() == nil:
+	case err == nil:
 		p.Verdict, p.Message = Pass, "exit 0"
 	case ctx.Err() != nil:
 		p.Verdict, p.Message = Inconclusive, "stopped before its end"
