@@ -82,11 +82,11 @@ func (d *decider) unreachableIn(ro *Rollout, st *Stage, depth int) string {
 	for _, name := range st.Config.After {
 		up := ro.stage(name)
 		switch {
+		case up != nil && up.Config.Sandbox:
+			return name + ", which is a sandbox and never feeds a promotion"
 		case d.verified(ro, name):
 		case up == nil:
 			return name + ", which this release does not go through"
-		case up.Config.Sandbox:
-			return name + ", which is a sandbox and never feeds a promotion"
 		case up.Status.Terminal():
 			return fmt.Sprintf("%s, which %s", name, ended(up.Status))
 		case up.Status == core.StageWaiting && depth > 0:

@@ -20,7 +20,7 @@ func Decide(s Snapshot, now time.Time) []Decision {
 	for i := range d.Rollouts {
 		d.end(&d.Rollouts[i])
 	}
-	return d.out
+	return append(d.admits, d.out...)
 }
 
 // decider collects decisions. Its snapshot is never changed: each call decides one
@@ -29,6 +29,9 @@ type decider struct {
 	Snapshot
 	now time.Time
 	out []Decision
+	// admits come before all others: their gates were seen open in this very snapshot,
+	// and a stage that succeeds further down the list may close one (rule 5).
+	admits []Decision
 }
 
 // place is a stage with its rollout.
@@ -86,7 +89,7 @@ func (d *decider) environment(name string) {
 		d.work(h)
 	}
 	if next != nil && len(holders) == 0 && d.Environments[name].Stage == "" {
-		d.add(Admit{Rollout: next.ro.ID, Stage: next.st.ID, Environment: name})
+		d.admits = append(d.admits, Admit{Rollout: next.ro.ID, Stage: next.st.ID, Environment: name})
 	}
 }
 

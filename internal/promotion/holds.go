@@ -30,8 +30,8 @@ func (d *decider) holdFor(p place) {
 		return // what is there stops at least as much
 	}
 	for _, in := range p.st.Instances {
-		if in.Run == nil || !in.Run.Applied || !wentWrong(in.Run.Status) {
-			continue
+		if in.Run == nil || !in.Run.Applied || !wentWrong(in.Run.Status) || in.Run.Code == core.CodeInconclusive {
+			continue // rule 16 pauses; the apply itself was complete
 		}
 		word := string(in.Run.Status)
 		if in.Run.Status == core.RunCancelled {

@@ -114,6 +114,9 @@ type Run struct {
 type Decision interface{ decision() }
 
 // Admit lets a stage enter its environment and gives it the lease (rules 4, 5, 6, 8).
+// Whoever carries it out repeats, in the same transaction, what may have changed since
+// the snapshot: the lease is free, nothing newer has entered, no hold was set that was
+// not there, the rollout was not cancelled, the project not stopped.
 type Admit struct{ Rollout, Stage, Environment string }
 
 // Start makes a run. Kind is deploy, destroy or verify.

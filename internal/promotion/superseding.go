@@ -47,6 +47,11 @@ func (d *decider) queue(name string, waiting, holders []place) *place {
 			d.set(p, core.StageWaiting, fmt.Sprintf("the lease of %s, held by release %d (%s)", name, holders[0].number(), holders[0].st.Status))
 		}
 	}
+	for _, p := range waiting {
+		if next != nil && p.number() == next.number() && !p.sameStage(*next) {
+			return nil // the rollout before it steps back first, so that it never comes after it
+		}
+	}
 	return next
 }
 
@@ -86,16 +91,15 @@ func mayNotBeSkipped(p *place) string {
 //
 // Two kinds of stages give way although they may have applied, because they change
 // nothing any more and would wait for a person for ever: one paused by an inconclusive
-// verification (rule 16), and one that only waits for the approval of a destruction
-// (rule 27).
+// verification (rule 16), and one in which only destructions are left that nobody has
+// approved yet (rule 27).
 func (d *decider) givesWay(h, next place) bool {
 	if h.st.Status != core.StageRunning || h.ro.Cancel || h.number() > next.number() {
 		return false
 	}
 	sum := survey(h.st)
-	idle := sum.paused != nil && sum.unfinished == 0
-	idle = idle || sum.awaiting > 0 && sum.awaiting == sum.unfinished && sum.done == sum.others
-	idle = idle && len(sum.startable) == 0
+	idle := sum.paused != nil && sum.unfinished == 0 && len(sum.startable) == 0
+	idle = idle || sum.done == sum.others && sum.unfinished == sum.awaiting
 	switch {
 	case sum.unknown != nil || sum.broken() || sum.allDone():
 		return false

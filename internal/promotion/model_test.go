@@ -1,0 +1,293 @@
+package promotion
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/terrace-cd/terrace/internal/core"
+)
+
+// TestModel drives the rules with random histories and asserts the invariants of
+// docs/promotion.md. Each shard is 100 histories; more of them:
+//
+//	go test ./internal/promotion -run TestModel -rapid.checks=20000
+func TestModel(t *testing.T) {
+	t.Parallel()
+	for shard := range 5 {
+		t.Run(fmt.Sprint(shard), func(t *testing.T) {
+			t.Parallel()
+			rapid.Check(t, func(t *rapid.T) {
+				w := newWorld(t)
+				w.commit(t)
+				t.Repeat(map[string]func(*rapid.T){
+					"":                      func(*rapid.T) { w.invariants() },
+					"commit":                w.commit,
+					"reconcile":             func(*rapid.T) { w.reconcile() },
+					"reconcile and go on":   func(*rapid.T) { w.reconcile(); w.everybodyGoesOn(); w.reconcile() },
+					"crash while acting":    w.crash,
+					"act on old news":       w.actLate,
+					"act twice":             w.actTwice,
+					"runners work":          w.work,
+					"runners work more":     func(t *rapid.T) { w.work(t); w.reconcile(); w.work(t) },
+					"time passes":           w.timePasses,
+					"the clock is set":      w.clockIsSet,
+					"try again":             w.tryAgain,
+					"cancel a rollout":      w.cancelRollout,
+					"cancel a run":          w.cancelRun,
+					"recover":               func(*rapid.T) { w.recoverUnknown() },
+					"hold":                  w.hold,
+					"lift a hold":           w.liftHold,
+					"approve or reject":     w.approve,
+					"force-push":            func(*rapid.T) { w.stopped = "commit1 was removed" },
+					"acknowledge the force": func(*rapid.T) { w.stopped = "" },
+				})
+				w.settle()
+			})
+		})
+	}
+}
+
+func (w *world) commit(t *rapid.T) {
+	c := commit{stacks: map[string]int{"network": 1, "db": 1, "web": 1}}
+	if n := len(w.releases); n > 0 {
+		c.stacks = maps.Clone(w.releases[n-1].stacks)
+	}
+	number := len(w.releases) + 2 // a version that no other release has
+	for _, stack := range []string{"network", "db", "web"} {
+		switch rapid.SampledFrom([]string{"same", "same", "change", "change", "drop"}).Draw(t, stack) {
+		case "change":
+			c.stacks[stack] = number
+		case "drop":
+			c.stacks[stack] = 0
+		}
+	}
+	c.Barrier = rapid.IntRange(0, 7).Draw(t, "barrier") == 7
+	if rapid.IntRange(0, 11).Draw(t, "invalid") == 11 {
+		c.Invalid = "terrace.hcl:1: what is this?"
+	}
+	for _, e := range w.graph {
+		if rapid.IntRange(0, 2).Draw(t, "bake") == 2 {
+			e.Bake = 10 * time.Minute
+		}
+		e.Every = rapid.IntRange(0, 5).Draw(t, "every") == 5
+		c.envs = append(c.envs, e)
+	}
+	w.push(c)
+}
+
+// reconcile acts until there is nothing left to do, as the reconciler does when
+// nothing disturbs it.
+func (w *world) reconcile() {
+	for round := 0; ; round++ {
+		s := w.snapshot()
+		decisions := Decide(s, w.now)
+		if diff := cmp.Diff(decisions, Decide(w.snapshot(), w.now)); diff != "" {
+			w.t.Fatalf("the same snapshot was decided on differently:\n%s", diff)
+		}
+		if len(decisions) == 0 {
+			break
+		}
+		if round == 50 {
+			w.t.Fatalf("no rest after %d rounds; next would be %v", round, decisions)
+		}
+		for _, d := range decisions {
+			if !w.act(d, true) {
+				w.t.Fatalf("the guard of %s refused, though nothing had changed", words(d))
+			}
+		}
+	}
+	w.noneIdle()
+}
+
+// noneIdle is I8: no environment is free while somebody may enter it.
+func (w *world) noneIdle() {
+	for _, ro := range w.open() {
+		for i := range ro.Stages {
+			st := &ro.Stages[i]
+			if st.Status != core.StageWaiting || w.envs[st.Config.Name].Stage != "" {
+				continue
+			}
+			if w.closed(ro, st) == "" && !w.hopeless(ro, st) && w.goesFirst(ro, st) == nil {
+				w.t.Fatalf("I8: %s is idle, and release %d, which may enter, waits for %q", st.Config.Name, ro.Release.Number, st.WaitsFor)
+			}
+		}
+	}
+}
+
+// crash loses the rest of a list of decisions.
+func (w *world) crash(t *rapid.T) {
+	decisions := Decide(w.snapshot(), w.now)
+	if len(decisions) == 0 {
+		return
+	}
+	for _, d := range decisions[:rapid.IntRange(0, len(decisions)-1).Draw(t, "carried out")] {
+		w.act(d, true)
+	}
+}
+
+// actLate carries decisions out after the world has moved on.
+func (w *world) actLate(t *rapid.T) {
+	decisions := Decide(w.snapshot(), w.now)
+	switch rapid.IntRange(0, 3).Draw(t, "meanwhile") {
+	case 0:
+		w.hold(t)
+	case 1:
+		w.cancelRollout(t)
+	default:
+		w.work(t)
+	}
+	for _, d := range decisions {
+		if !w.act(d, false) {
+			return
+		}
+	}
+}
+
+// actTwice repeats each decision at once, as after a reply that was lost.
+func (w *world) actTwice(*rapid.T) {
+	for _, d := range Decide(w.snapshot(), w.now) {
+		w.act(d, true)
+		w.act(d, false)
+	}
+}
+
+// invariants are those that hold at every moment.
+func (w *world) invariants() {
+	holders := map[string]string{}
+	for _, ro := range w.rollouts {
+		for _, st := range ro.Stages {
+			if !st.Status.HoldsLease() {
+				continue
+			}
+			if holders[st.Config.Name] != "" {
+				w.t.Fatalf("I2: %s and %s both hold %s", holders[st.Config.Name], st.ID, st.Config.Name)
+			}
+			if ro.Status.Terminal() {
+				w.t.Fatalf("%s is %s and its stage %s is %s", ro.ID, ro.Status, st.ID, st.Status)
+			}
+			holders[st.Config.Name] = st.ID
+		}
+	}
+	for name, e := range w.envs {
+		if e.Stage != holders[name] {
+			w.t.Fatalf("the lease of %s is %q's, but %q acts as if", name, e.Stage, holders[name])
+		}
+		if e.Verified > e.Entered {
+			w.t.Fatalf("%s: release %d is verified and never entered", name, e.Verified)
+		}
+	}
+	busy := map[place2]string{}
+	for _, r := range w.unfinished() {
+		if r.Kind == core.KindVerify {
+			continue
+		}
+		key := place2{r.Stack, r.Environment}
+		if busy[key] != "" {
+			w.t.Fatalf("I2: %s and %s both work on %v", busy[key], r.ID, key)
+		}
+		busy[key] = r.ID
+	}
+}
+
+func (w *world) timePasses(t *rapid.T) {
+	w.pass(time.Duration(rapid.IntRange(1, 12).Draw(t, "minutes")) * time.Minute)
+	w.reconcile()
+}
+
+// pass is time in which the server runs: bakes accrue.
+func (w *world) pass(d time.Duration) {
+	w.now = w.now.Add(d)
+	for _, ro := range w.rollouts {
+		for i := range ro.Stages {
+			if ro.Stages[i].Status == core.StageBaking {
+				ro.Stages[i].Baked += d
+			}
+		}
+	}
+}
+
+// clockIsSet moves the wall clock without time having passed; or time passes without
+// a server. No bake may end by that.
+func (w *world) clockIsSet(t *rapid.T) {
+	w.reconcile()
+	w.now = w.now.Add(time.Duration(rapid.SampledFrom([]int{-24, -1, 1, 24}).Draw(t, "hours")) * time.Hour)
+	for _, d := range Decide(w.snapshot(), w.now) {
+		if set, ok := d.(SetStage); ok && set.From == core.StageBaking && set.Status.Terminal() {
+			w.t.Fatalf("rule 17: the clock ended the bake of %s", set.Stage)
+		}
+	}
+	w.reconcile()
+}
+
+// tryAgain is "terrace rollout start --commit N", with what the server refuses.
+func (w *world) tryAgain(t *rapid.T) {
+	w.retry(w.releases[rapid.IntRange(0, len(w.releases)-1).Draw(t, "release")])
+}
+
+func (w *world) retry(c commit) bool {
+	if c.Invalid != "" || w.stopped != "" {
+		return false
+	}
+	for _, e := range c.envs {
+		if len(e.After) == 0 && w.envs[e.Name].Entered > c.Number {
+			return false
+		}
+	}
+	w.addRollout(c, true)
+	return true
+}
+
+func (w *world) cancelRollout(t *rapid.T) {
+	if open := w.open(); len(open) > 0 {
+		rapid.SampledFrom(open).Draw(t, "rollout").Cancel = true
+	}
+}
+
+func (w *world) cancelRun(t *rapid.T) {
+	if runs := w.unfinished(); len(runs) > 0 {
+		w.stop(rapid.SampledFrom(runs).Draw(t, "run"))
+	}
+}
+
+func (w *world) hold(t *rapid.T) {
+	e := w.envs[rapid.SampledFrom(w.graph).Draw(t, "environment").Name]
+	e.Hold = &core.Hold{Kind: rapid.SampledFrom([]core.HoldKind{core.HoldPerson, core.HoldRollback}).Draw(t, "kind"), Reason: "wait"}
+}
+
+func (w *world) liftHold(t *rapid.T) {
+	w.envs[rapid.SampledFrom(w.graph).Draw(t, "environment").Name].Hold = nil
+}
+
+func (w *world) approve(t *rapid.T) {
+	for _, r := range w.unfinished() {
+		if r.Status != core.RunAwaitingApproval {
+			continue
+		}
+		if rapid.Bool().Draw(t, "approve") {
+			r.Approved = "yes"
+			w.move(r, core.RunQueued, core.ByPerson)
+		} else {
+			w.move(r, core.RunCancelled, core.ByPerson)
+		}
+	}
+}
+
+// recoverUnknown starts a recover run wherever an outcome is unknown.
+func (w *world) recoverUnknown() {
+	for key, in := range w.instances {
+		if in.unknown == "" || slices.ContainsFunc(w.unfinished(), func(r *core.Run) bool {
+			return r.Stack == key.stack && r.Environment == key.env && r.Kind != core.KindVerify
+		}) {
+			continue
+		}
+		lost := w.run(in.unknown)
+		w.runs = append(w.runs, &core.Run{ID: w.id("r"), Stage: lost.Stage, Rollout: lost.Rollout, Stack: key.stack, Environment: key.env,
+			Kind: core.KindRecover, Status: core.RunQueued, Release: lost.Release})
+	}
+}

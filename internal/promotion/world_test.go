@@ -1,0 +1,524 @@
+package promotion
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/terrace-cd/terrace/internal/core"
+)
+
+// world is a small Terrace in memory: it holds the rows, carries decisions out with
+// the guards that the real one repeats in its transactions, and plays everybody else:
+// developers, runners, people, crashes and clocks. It asserts, at each step, what must
+// never happen. It judges by its own reading of the rules, not by the package's.
+type world struct {
+	t   *rapid.T
+	now time.Time
+
+	releases  []commit
+	rollouts  []*Rollout // all there ever were, in the order in which they were made
+	envs      map[string]*core.EnvironmentState
+	instances map[place2]*instance
+	runs      []*core.Run
+	stopped   string
+	graph     []Environment
+	parallel  int
+	ids       int
+}
+
+// commit is a release with what its configuration says.
+type commit struct {
+	core.Release
+	stacks map[string]int // version of each stack's content
+	envs   []Environment
+}
+
+type place2 struct{ stack, env string }
+
+type instance struct {
+	version int    // last applied and verified; 0: none
+	unknown string // run
+	exists  bool   // has something in its state
+}
+
+// graphs are the ways in which environments follow one another.
+var graphs = [][]Environment{
+	{{Name: "dev"}, {Name: "staging", After: []string{"dev"}}, {Name: "production", After: []string{"staging"}}},
+	{{Name: "dev"}, {Name: "staging", After: []string{"dev"}}, {Name: "load", After: []string{"dev"}}, {Name: "production", After: []string{"staging", "load"}}},
+	{{Name: "eu"}, {Name: "us"}, {Name: "world", After: []string{"eu", "us"}}},
+}
+
+// upstreams of each stack, when they are there.
+var upstreams = map[string][]string{"web": {"network", "db"}, "db": {"network"}}
+
+func newWorld(t *rapid.T) *world {
+	w := &world{t: t, now: noon, envs: map[string]*core.EnvironmentState{}, instances: map[place2]*instance{}}
+	w.graph = rapid.SampledFrom(graphs).Draw(t, "graph")
+	w.parallel = rapid.IntRange(0, 2).Draw(t, "parallel")
+	for _, e := range w.graph {
+		w.envs[e.Name] = &core.EnvironmentState{Name: e.Name}
+	}
+	return w
+}
+
+func (w *world) id(prefix string) string {
+	w.ids++
+	return fmt.Sprintf("%s-%d", prefix, w.ids)
+}
+
+// push makes a release and its rollout.
+func (w *world) push(c commit) {
+	c.Number = int64(len(w.releases) + 1)
+	c.Commit = fmt.Sprintf("commit%d", c.Number)
+	w.releases = append(w.releases, c)
+	w.addRollout(c, false)
+}
+
+func (w *world) addRollout(c commit, manual bool) {
+	ro := &Rollout{ID: w.id("ro"), Release: c.Release, Status: core.RolloutRunning, Manual: manual, Created: w.now}
+	if c.Invalid == "" {
+		for _, e := range c.envs {
+			ro.Stages = append(ro.Stages, Stage{ID: w.id("st"), Status: core.StageWaiting, Config: e, Parallel: w.parallel})
+		}
+	}
+	w.rollouts = append(w.rollouts, ro)
+}
+
+// open lists what the snapshot may show, in its order.
+func (w *world) open() []*Rollout {
+	var out []*Rollout
+	for _, ro := range w.rollouts {
+		if !ro.Status.Terminal() {
+			out = append(out, ro)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *Rollout) int { return int(a.Release.Number - b.Release.Number) })
+	return out
+}
+
+func (w *world) snapshot() Snapshot {
+	s := Snapshot{Project: "shop", Stopped: w.stopped, Environments: map[string]core.EnvironmentState{}}
+	for name, e := range w.envs {
+		s.Environments[name] = *e
+	}
+	for _, ro := range w.open() {
+		r := *ro
+		r.Stages = slices.Clone(ro.Stages)
+		for i := range r.Stages {
+			if st := &r.Stages[i]; st.Status.HoldsLease() {
+				st.Instances = w.view(&r, st)
+				for _, x := range w.runsOf(st.ID) {
+					st.Ran, st.Applied = true, st.Applied || x.Applied
+				}
+			}
+		}
+		s.Rollouts = append(s.Rollouts, r)
+	}
+	return s
+}
+
+// view says what each instance needs in a stage.
+func (w *world) view(ro *Rollout, st *Stage) []Instance {
+	var out []Instance
+	c := w.releases[ro.Release.Number-1]
+	done := map[string]bool{}
+	for _, stack := range []string{"network", "db", "web"} {
+		if c.stacks[stack] == 0 {
+			continue
+		}
+		in := Instance{Stack: stack, Need: NeedUnknown, Verify: stack == "web"}
+		ready := true
+		for _, up := range upstreams[stack] {
+			if c.stacks[up] != 0 {
+				in.DependsOn = append(in.DependsOn, up)
+				ready = ready && done[up]
+			}
+		}
+		state := w.instance(stack, st.Config.Name)
+		in.Unknown = state.unknown != ""
+		in.Run, in.Watch = w.newest(st.ID, stack)
+		if ready {
+			in.Need = NeedRun
+			if state.version == c.stacks[stack] && !in.Unknown {
+				in.Need = NeedNothing
+			}
+		}
+		done[stack] = in.Need == NeedNothing
+		out = append(out, in)
+	}
+	for _, stack := range []string{"network", "db", "web"} {
+		state := w.instance(stack, st.Config.Name)
+		if c.stacks[stack] != 0 || !state.exists && state.unknown == "" {
+			continue
+		}
+		in := Instance{Stack: stack, Need: NeedRun, Removed: true, Unknown: state.unknown != ""}
+		in.Run, _ = w.newest(st.ID, stack)
+		out = append(out, in)
+	}
+	return out
+}
+
+func (w *world) newest(stage, stack string) (run, watch *Run) {
+	for _, x := range w.runs {
+		if x.Stage != stage || x.Stack != stack {
+			continue
+		}
+		p := &Run{ID: x.ID, Kind: x.Kind, Status: x.Status, Applied: x.Applied, Cancel: x.Cancel, Finished: x.Finished}
+		if x.Error != nil {
+			p.Code = x.Error.Code
+		}
+		if x.Kind == core.KindVerify {
+			watch = p
+		} else {
+			run = p
+		}
+	}
+	return run, watch
+}
+
+func (w *world) instance(stack, env string) *instance {
+	key := place2{stack, env}
+	if w.instances[key] == nil {
+		w.instances[key] = &instance{}
+	}
+	return w.instances[key]
+}
+
+func (w *world) runsOf(stage string) []*core.Run {
+	var out []*core.Run
+	for _, r := range w.runs {
+		if r.Stage == stage {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func (w *world) unfinished() []*core.Run {
+	var out []*core.Run
+	for _, r := range w.runs {
+		if !r.Status.Terminal() {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func (w *world) run(id string) *core.Run {
+	for _, r := range w.runs {
+		if r.ID == id {
+			return r
+		}
+	}
+	w.t.Fatalf("no run %s", id)
+	return nil
+}
+
+func (w *world) stage(id string) (*Rollout, *Stage) {
+	for _, ro := range w.rollouts {
+		for i := range ro.Stages {
+			if ro.Stages[i].ID == id {
+				return ro, &ro.Stages[i]
+			}
+		}
+	}
+	w.t.Fatalf("no stage %s", id)
+	return nil, nil
+}
+
+// act carries a decision out and reports whether its guard held. fresh: nothing
+// happened since the snapshot, so no guard may fail and every demand is made.
+func (w *world) act(d Decision, fresh bool) bool {
+	switch d := d.(type) {
+	case Admit:
+		return w.admit(d)
+	case Start:
+		return w.start(d, fresh)
+	case Supersede:
+		return w.supersede(d)
+	case CancelRun:
+		return w.stop(w.run(d.Run))
+	case StopWatch:
+		return w.stop(w.run(d.Run))
+	case SetStage:
+		return w.setStage(d)
+	case SetRollout:
+		return w.setRollout(d)
+	case SetHold:
+		h := d.Hold
+		w.envs[d.Environment].Hold = &h
+		return true
+	}
+	w.t.Fatalf("a decision of an unknown kind: %T", d)
+	return false
+}
+
+func (w *world) admit(d Admit) bool {
+	ro, st := w.stage(d.Stage)
+	e := w.envs[d.Environment]
+	if e.Stage != "" || st.Status != core.StageWaiting || e.Entered > ro.Release.Number {
+		return false
+	}
+	if why := w.closed(ro, st); why != "" {
+		return false // a gate closed since the snapshot; fresh ones are not refused, see reconcile
+	}
+	if o := w.goesFirst(ro, st); o != nil {
+		w.t.Fatalf("release %d entered %s before release %d, which may not be skipped", ro.Release.Number, d.Environment, o.Release.Number)
+	}
+	for _, o := range w.rollouts {
+		if other := o.stage(d.Environment); other != nil && other.Status.HoldsLease() {
+			w.t.Fatalf("I2: %s was admitted to %s while %s is %s there", st.ID, d.Environment, other.ID, other.Status)
+		}
+	}
+	e.Stage, e.Entered = st.ID, ro.Release.Number
+	st.Status, st.WaitsFor = core.StageRunning, ""
+	return true
+}
+
+// closed is the world's own reading of rule 5: which gate is closed for a stage.
+func (w *world) closed(ro *Rollout, st *Stage) string {
+	e := w.envs[st.Config.Name]
+	switch {
+	case w.stopped != "":
+		return "stopped"
+	case ro.Cancel:
+		return "cancelled"
+	case ro.Release.Invalid != "":
+		return "invalid"
+	case e.Hold != nil && e.Hold.Kind != core.HoldFailure:
+		return "held by a person"
+	case e.Hold != nil && !ro.Manual && ro.Release.Number <= e.Hold.Release:
+		return "held by a failure"
+	}
+	for _, name := range st.Config.After {
+		if !w.passed(ro, name) {
+			return name + " is not verified"
+		}
+	}
+	return ""
+}
+
+func (w *world) passed(ro *Rollout, env string) bool {
+	for _, st := range ro.Stages {
+		if st.Config.Name != env {
+			continue
+		}
+		if st.Status == core.StageFailed || st.Status == core.StageErrored || st.Status == core.StageCancelled {
+			return false
+		}
+		if st.Status == core.StageSucceeded {
+			return true
+		}
+	}
+	return w.envs[env].Verified == ro.Release.Number
+}
+
+// hopeless reports whether a waiting stage can never enter.
+func (w *world) hopeless(ro *Rollout, st *Stage) bool {
+	if w.envs[st.Config.Name].Entered > ro.Release.Number {
+		return true
+	}
+	for _, name := range st.Config.After {
+		up := ro.stage(name)
+		if w.passed(ro, name) {
+			continue
+		}
+		if up.Status.Terminal() || up.Status == core.StageWaiting && w.hopeless(ro, up) {
+			return true
+		}
+	}
+	return false
+}
+
+// goesFirst finds an older release that has to enter a stage's environment before it.
+func (w *world) goesFirst(ro *Rollout, st *Stage) *Rollout {
+	for _, o := range w.open() {
+		if o.Release.Number >= ro.Release.Number || o.Cancel {
+			continue
+		}
+		other := o.stage(st.Config.Name)
+		if other == nil || other.Status != core.StageWaiting || w.hopeless(o, other) {
+			continue
+		}
+		if o.Release.Barrier || other.Config.Every {
+			return o
+		}
+	}
+	return nil
+}
+
+func (w *world) start(d Start, fresh bool) bool {
+	ro, st := w.stage(d.Stage)
+	env := st.Config.Name
+	if w.envs[env].Stage != d.Stage {
+		return false
+	}
+	busy := 0
+	for _, r := range w.unfinished() {
+		if r.Stack == d.Stack && r.Environment == env && (r.Kind == core.KindVerify) == (d.Kind == core.KindVerify) {
+			return false
+		}
+		if r.Stage == d.Stage && r.Kind != core.KindVerify && r.Status != core.RunAwaitingApproval {
+			busy++
+		}
+	}
+	c := w.releases[ro.Release.Number-1]
+	if fresh && ro.Cancel {
+		w.t.Fatalf("%s was started for a cancelled rollout", d.Stack)
+	}
+	if d.Kind != core.KindVerify {
+		if w.instance(d.Stack, env).unknown != "" {
+			w.t.Fatalf("rule 20: a %s run was started on %s@%s, which is unknown", d.Kind, d.Stack, env)
+		}
+		if fresh && w.parallel > 0 && busy >= w.parallel {
+			w.t.Fatalf("rule 10: run %d of %d at a time", busy+1, w.parallel)
+		}
+		for stack, version := range c.stacks {
+			needed := d.Kind == core.KindDestroy || slices.Contains(upstreams[d.Stack], stack)
+			if needed && version != 0 && w.instance(stack, env).version != version {
+				w.t.Fatalf("rules 10 and 27: %s of %s@%s before %s is done", d.Kind, d.Stack, env, stack)
+			}
+		}
+	} else if st.Status != core.StageBaking {
+		w.t.Fatalf("a watch without a bake: %s is %s", st.ID, st.Status)
+	}
+	w.runs = append(w.runs, &core.Run{ID: w.id("r"), Stage: d.Stage, Rollout: d.Rollout, Stack: d.Stack, Environment: env, Kind: d.Kind,
+		Status: core.RunQueued, Release: ro.Release})
+	return true
+}
+
+func (w *world) supersede(d Supersede) bool {
+	ro, st := w.stage(d.Stage)
+	if d.By < ro.Release.Number {
+		w.t.Fatalf("release %d superseded by an older one, %d", ro.Release.Number, d.By)
+	}
+	if d.Run != "" {
+		r := w.run(d.Run)
+		if !core.CanMove(r.Status, core.RunSuperseded, core.ByReconciler) {
+			return false
+		}
+		if r.Applied {
+			w.t.Fatalf("rule 6: %s has applied and was superseded", r.ID)
+		}
+		r.Status, r.Finished = core.RunSuperseded, w.now
+		return true
+	}
+	if st.Status.Terminal() {
+		return false
+	}
+	if st.Status == core.StageBaking {
+		w.t.Fatal("rule 6: a bake was superseded")
+	}
+	if (ro.Release.Barrier || st.Config.Every) && d.By > ro.Release.Number && w.envs[st.Config.Name].Entered <= ro.Release.Number && st.Status == core.StageWaiting {
+		w.t.Fatalf("release %d may not be skipped and was, by %d", ro.Release.Number, d.By)
+	}
+	w.endStage(ro, st, core.StageSuperseded)
+	return true
+}
+
+func (w *world) stop(r *core.Run) bool {
+	switch {
+	case r.Status.Terminal():
+		return false
+	case r.Status == core.RunQueued || r.Status == core.RunAwaitingApproval:
+		r.Status, r.Finished = core.RunCancelled, w.now
+	default:
+		r.Cancel = true
+	}
+	return true
+}
+
+func (w *world) setStage(d SetStage) bool {
+	ro, st := w.stage(d.Stage)
+	if st.Status != d.From {
+		return false
+	}
+	if d.Status.Terminal() {
+		if d.From != core.StageWaiting {
+			w.mayEnd(ro, st, d.Status)
+		}
+		w.endStage(ro, st, d.Status)
+	}
+	st.Status, st.WaitsFor = d.Status, d.WaitsFor
+	return true
+}
+
+// mayEnd asserts what a stage that held the lease has to have done before it ends so.
+func (w *world) mayEnd(ro *Rollout, st *Stage, status core.StageStatus) {
+	env := st.Config.Name
+	c := w.releases[ro.Release.Number-1]
+	newest := map[string]*core.Run{}
+	for _, r := range w.runsOf(st.ID) {
+		newest[r.Stack+string(r.Kind)] = r
+	}
+	for stack := range upstreamsAndAll() {
+		in := w.instance(stack, env)
+		if in.unknown != "" {
+			w.t.Fatalf("rule 20: %s ended as %s while %s@%s is unknown", st.ID, status, stack, env)
+		}
+		if r := newest[stack+string(core.KindDeploy)]; r != nil && r.Applied && wentWrong(r.Status) && (r.Error == nil || r.Error.Code != core.CodeInconclusive) &&
+			w.envs[env].Hold == nil && newest[stack+string(core.KindRecover)] == nil {
+			w.t.Fatalf("rule 18: %s ended as %s without a hold though %s applied and %s", st.ID, status, r.ID, r.Status)
+		}
+		if status != core.StageSucceeded {
+			continue
+		}
+		if want := c.stacks[stack]; want != 0 && in.version != want {
+			w.t.Fatalf("%s succeeded with %s@%s at version %d, not %d", st.ID, stack, env, in.version, want)
+		} else if want == 0 && in.exists {
+			w.t.Fatalf("rule 27: %s succeeded while %s@%s, which left, exists", st.ID, stack, env)
+		}
+		if r := newest[stack+string(core.KindVerify)]; r != nil && r.Status != core.RunSucceeded && r.Status != core.RunCancelled {
+			w.t.Fatalf("rules 16 and 17: %s succeeded though its watch %s ended as %s", st.ID, r.ID, r.Status)
+		}
+	}
+	if status == core.StageSucceeded && len(newest) > 0 && st.Baked < st.Config.Bake {
+		w.t.Fatalf("rule 17: %s succeeded after %s of a bake of %s", st.ID, st.Baked, st.Config.Bake)
+	}
+}
+
+func upstreamsAndAll() map[string]bool {
+	return map[string]bool{"network": true, "db": true, "web": true}
+}
+
+func (w *world) endStage(ro *Rollout, st *Stage, status core.StageStatus) {
+	for _, r := range w.runsOf(st.ID) {
+		if !r.Status.Terminal() {
+			w.t.Fatalf("%s ended as %s while %s is %s", st.ID, status, r.ID, r.Status)
+		}
+	}
+	e := w.envs[st.Config.Name]
+	if e.Stage == st.ID {
+		e.Stage = ""
+	}
+	if status == core.StageSucceeded {
+		e.Verified = max(e.Verified, ro.Release.Number)
+		if e.Hold != nil && e.Hold.Kind == core.HoldFailure && e.Hold.Release <= ro.Release.Number {
+			e.Hold = nil
+		}
+	}
+	st.Status = status
+}
+
+func (w *world) setRollout(d SetRollout) bool {
+	for _, ro := range w.rollouts {
+		if ro.ID != d.Rollout {
+			continue
+		}
+		if ro.Status != d.From {
+			return false
+		}
+		if d.Status.Terminal() {
+			for i := range ro.Stages {
+				if st := &ro.Stages[i]; !st.Status.Terminal() && (st.Status != core.StageWaiting || !w.hopeless(ro, st)) {
+					w.t.Fatalf("%s ended as %s while %s is %s", ro.ID, d.Status, st.ID, st.Status)
+				}
+			}
+		}
+		ro.Status = d.Status
+	}
+	return true
+}
