@@ -50,5 +50,7 @@ func newProviderCommand() *cobra.Command {
 
 func newHookCommand() *cobra.Command {
 	return &cobra.Command{Use: hookCommand + " URL FILE", Hidden: true, Args: cobra.ExactArgs(2), Short: "Send the webhook of the demo's repository",
-		RunE: func(cmd *cobra.Command, args []string) error { return demo.SendHook(cmd.Context(), args[0], args[1], cmd.InOrStdin()) }}
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return demo.SendHook(cmd.Context(), args[0], args[1], cmd.InOrStdin())
+		}}
 }

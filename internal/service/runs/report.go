@@ -8,6 +8,7 @@ import (
 
 	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/service/state"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
@@ -462,4 +463,16 @@ func wireVerify(blocks []config.Verify) []wire.Verify {
 		out = append(out, wire.Verify{Kind: v.Kind, URL: v.URL, Status: v.Status, Command: v.Command, Within: v.Within.String()})
 	}
 	return out
+}
+
+// Recovered keeps a state that a runner could not upload, for a recover run.
+func (s *Service) Recovered(ctx context.Context, c Caller, id string, data []byte) error {
+	var run core.Run
+	if err := s.Store.View(ctx, func(tx core.Tx) (err error) {
+		run, err = tx.Run(id)
+		return err
+	}); err != nil {
+		return err
+	}
+	return s.State.Keep(ctx, state.Caller{Run: c.Run, Fence: c.Fence, By: "run:" + id}, run.Project, run.Stack, run.Environment, "the engine could not upload it", data)
 }

@@ -1,0 +1,56 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/service/runs"
+)
+
+// inventoryRoutes give people's own Ansible the hosts that runs use.
+func (a *API) inventoryRoutes(r *routes) {
+	add(r, forPeople, http.MethodGet, "/api/v1/projects/{project}/inventory/{environment}/{stack}", "inventory", "An Ansible inventory from an instance's outputs", a.inventory)
+}
+
+type instancePath struct {
+	projectPath
+	Environment string `path:"environment" maxLength:"63"`
+	Stack       string `path:"stack" maxLength:"63"`
+}
+
+// inventory evaluates the ansible block of the release that the instance runs.
+func (a *API) inventory(ctx context.Context, in *instancePath) (*body[json.RawMessage], error) {
+	p, err := a.Projects.Get(ctx, in.Project)
+	if err != nil {
+		return nil, err
+	}
+	var instance core.InstanceState
+	var release core.Release
+	if err := a.Store.View(ctx, func(tx core.Tx) (err error) {
+		if instance, err = tx.Instance(in.Project, in.Stack, in.Environment); err != nil {
+			return err
+		}
+		if instance.Commit == "" {
+			return core.Errorf(core.NotFound, "nothing was applied at %s yet, so it has no hosts", core.InstanceName(in.Stack, in.Environment))
+		}
+		release, err = tx.Release(in.Project, instance.Commit)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	cfg, err := a.Wanted.Config(ctx, p, release.Commit)
+	if err != nil {
+		return nil, err
+	}
+	after, _, _, err := a.Wanted.After(ctx, p, release, cfg, in.Environment, in.Stack)
+	if err != nil {
+		return nil, err
+	}
+	if after.Ansible == nil {
+		return nil, core.Errorf(core.NotFound, "the stack %s has no ansible block, so it has no inventory", in.Stack)
+	}
+	out, err := runs.Inventory(after.Ansible.Inventory)
+	return &body[json.RawMessage]{out}, err
+}
