@@ -13,7 +13,7 @@ type StateVersion struct {
 	MD5         string // hex, of the plain bytes
 	Size        int64  // bytes, plain
 	Resources   int
-	Blob        string // key in the blob store; the content is sealed
+	Blob        string // key in the blob store; the content is sealed. "" says that the state was deleted
 	Run         string // the run that wrote it, "" when a person did
 	By          string // "run:r-…" or "user:…"
 	Fence       int64

@@ -180,7 +180,7 @@ type InstanceState struct {
 	Unknown    string            // rule 20: the run whose outcome nobody knows, "" otherwise
 	Applied    int64             // number of the release last applied, even if unverified: destroy plans use it (rule 27)
 	Commit     string            // its commit
-	HasState   bool              // the current state version has at least one resource
+	HasState   bool              // the current state version has at least one resource; read from it, not written
 }
 
 // InstanceName writes stack@environment.
