@@ -1,0 +1,62 @@
+# "make" alone lists the targets. Everything that a machine needs comes from scripts/deps.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: help demo build test check fmt vet lint generated generate test-go bench clean
+
+CACHE   := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/terrace
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+TOOL    := go tool -modfile=tools/go.mod
+# The root package pattern does not reach into modules of their own (tools).
+PACKAGES ?= ./...
+
+# The machine's own settings for engines stay outside; an engine on PATH comes before ours.
+unexport $(filter TF_%,$(.VARIABLES))
+export PATH := $(PATH):$(CACHE)/tofu/1.12.6:/usr/sbin:/sbin
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## a whole world on this machine, to watch and to try (ARGS="--exit --json": end by itself)
+	@scripts/deps demo
+	@$(MAKE) --no-print-directory build
+	@bin/terrace demo $(ARGS)
+
+build: ## build bin/terrace
+	go build -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/terrace ./cmd/terrace
+
+test: ## install what tests need, then everything that make check does
+	@scripts/deps test
+	@$(MAKE) --no-print-directory check
+
+check: fmt vet generated lint test-go ## formatting, vet, generated files, linter, all tests with -race
+
+fmt: ## fail when a file is not formatted
+	@bad=$$(git ls-files -z --cached --others --exclude-standard '*.go' | xargs -0 ls -d 2>/dev/null | xargs gofmt -l); \
+	if [ -n "$$bad" ]; then echo "not formatted (gofmt -w does it):"; echo "$$bad"; exit 1; fi
+
+vet: ## go vet
+	go vet $(PACKAGES)
+
+lint: ## golangci-lint
+	$(TOOL) golangci-lint run
+
+generate: ## write generated files anew
+	$(TOOL) templ generate -path internal
+	go generate $(PACKAGES)
+
+generated: ## fail when a generated file is not what its source makes
+	@scripts/generated
+
+test-go: ## all Go tests with -race (PACKAGES=./internal/config for one)
+	go test -race -timeout 10m $(PACKAGES)
+
+bench: ## measure Terrace beside raw commands (ARGS="--json" for machines)
+	@scripts/deps demo
+	@$(MAKE) --no-print-directory build
+	@go run ./bench $(ARGS)
+
+clean: ## remove what was built; the cache of engines stays
+	rm -rf bin .demo
