@@ -1,0 +1,200 @@
+package process
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+func attributes(session bool) *syscall.SysProcAttr {
+	if session {
+		return &syscall.SysProcAttr{Setsid: true}
+	}
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// adopting is set when orphans of this program's descendants become its children.
+var adopting atomic.Bool
+
+// Adopt is for programs whose only children are those that this package starts: orphans
+// among their descendants become children of this program, so that not even a process
+// that left its session and emptied its environment escapes.
+func Adopt() error {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("becoming the parent of orphans: %w", err)
+	}
+	adopting.Store(true)
+	return nil
+}
+
+// own are the processes that were started here and have not ended: not orphans.
+var own = struct {
+	sync.RWMutex // held for reading from before a start until the number is in pids
+	pids         sync.Map
+}{}
+
+func launch(cmd *exec.Cmd) error {
+	own.RLock()
+	defer own.RUnlock()
+	err := cmd.Start()
+	if err == nil {
+		own.pids.Store(cmd.Process.Pid, true)
+	}
+	return err
+}
+
+func forget(pid int) { own.pids.Delete(pid) }
+
+// await returns when the process has ended, and leaves it to be waited for.
+func await(pid int) {
+	for {
+		if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil); !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
+}
+
+// born is StartTime, also of a process that has ended and was not waited for.
+func born(pid int) string {
+	s, err := readStat(pid)
+	if err != nil {
+		return ""
+	}
+	return strconv.FormatUint(s.start, 10)
+}
+
+// stat is what /proc says of a process.
+type stat struct {
+	pid, parent, group, session int
+	state                       byte
+	start                       uint64 // clock ticks since the machine started
+}
+
+// readStat reads /proc/PID/stat. The name in it, between parentheses, may hold anything.
+func readStat(pid int) (stat, error) {
+	s := stat{pid: pid}
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return s, err
+	}
+	f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+	if len(f) < 20 || len(f[0]) != 1 {
+		return s, fmt.Errorf("/proc/%d/stat is not understood", pid)
+	}
+	s.state = f[0][0]
+	for i, to := range []*int{&s.parent, &s.group, &s.session} {
+		if *to, err = strconv.Atoi(string(f[1+i])); err != nil {
+			return s, err
+		}
+	}
+	s.start, err = strconv.ParseUint(string(f[19]), 10, 64)
+	return s, err
+}
+
+func (s stat) dead() bool { return s.state == 'Z' || s.state == 'X' }
+
+// StartTime returns when a process started, as the kernel tells it: a word that differs
+// for a later process with the same number. It is an error when there is no such process
+// or when it has ended and waits for its parent.
+func StartTime(pid int) (string, error) {
+	s, err := readStat(pid)
+	if err == nil && s.dead() {
+		err = os.ErrProcessDone
+	}
+	if err != nil {
+		return "", fmt.Errorf("process %d: %w", pid, err)
+	}
+	return strconv.FormatUint(s.start, 10), nil
+}
+
+// survivors are the processes, apart from p itself, that p brought into being.
+func (p *Process) survivors() []int {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	names, err := dir.Readdirnames(-1)
+	_ = dir.Close() // only read from
+	if err != nil {
+		return nil
+	}
+	since, _ := strconv.ParseUint(p.start, 10, 64) // unknown: 0, all processes
+	self := os.Getpid()
+	own.Lock() // what is started just now must not look like an orphan
+	defer own.Unlock()
+	var stats []stat
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil || pid == self || pid == p.pid {
+			continue
+		}
+		// A child is not older than its parent.
+		if s, err := readStat(pid); err == nil && s.start >= since {
+			stats = append(stats, s)
+		}
+	}
+	mine := map[int]bool{p.pid: true}
+	for _, s := range stats {
+		mine[s.pid] = s.group == p.pid || s.session == p.pid || p.marked(s) || p.orphan(s, self)
+	}
+	for more := true; more; {
+		more = false
+		for _, s := range stats {
+			if !mine[s.pid] && mine[s.parent] {
+				mine[s.pid], more = true, true
+			}
+		}
+	}
+	var left []int
+	for _, s := range stats {
+		switch {
+		case !mine[s.pid]:
+		case !s.dead():
+			left = append(left, s.pid)
+		case s.parent == self:
+			reap(s.pid)
+		}
+	}
+	return left
+}
+
+// marked reports whether the process has p's mark in the environment it started with.
+func (p *Process) marked(s stat) bool {
+	if s.dead() {
+		return false
+	}
+	env, err := os.ReadFile("/proc/" + strconv.Itoa(s.pid) + "/environ")
+	return err == nil && bytes.Contains(env, []byte(markName+"="+p.mark))
+}
+
+// orphan reports whether the process was handed to this program by the kernel: a child
+// in another session that nobody here started. Two processes of this program that run at
+// once cannot tell their orphans apart; both would have to be stopped anyway.
+func (p *Process) orphan(s stat, self int) bool {
+	if !adopting.Load() || s.parent != self {
+		return false
+	}
+	if _, ok := own.pids.Load(s.pid); ok {
+		return false
+	}
+	session, err := unix.Getsid(0)
+	return err == nil && s.session != session
+}
+
+// reap takes note of the end of an orphan that this program inherited. It is not a
+// child of anything in this program that could miss the note.
+func reap(pid int) {
+	if s, err := readStat(pid); err != nil || s.parent != os.Getpid() {
+		return
+	}
+	var status unix.WaitStatus
+	_, _ = unix.Wait4(pid, &status, unix.WNOHANG, nil) // not dead yet: the next round
+}
