@@ -74,7 +74,12 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	if o.Dir == "" {
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		defer func() {
+			// A runner that is just ending may still write there: no reason to fail.
+			if err := os.RemoveAll(dir); err != nil {
+				screen.printf("Left behind: %s (%v)\n", dir, err)
+			}
+		}()
 	}
 	if o.Latency == 0 {
 		o.Latency = 150 * time.Millisecond

@@ -74,7 +74,7 @@ func summarize(r wire.Rollout, took time.Duration) RolloutSummary {
 	}
 	for _, run := range inOrder(r.Runs) {
 		sum := RunSummary{ID: run.ID, Stack: run.Stack, Kind: run.Kind, Status: run.Status, Changes: run.Changes}
-		if !run.Finished.IsZero() {
+		if !run.Started.IsZero() && !run.Finished.IsZero() {
 			sum.Seconds = seconds(run.Finished.Sub(run.Started))
 		}
 		s.Runs[run.Environment] = append(s.Runs[run.Environment], sum)
