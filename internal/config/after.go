@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -26,9 +27,11 @@ func (c *Config) After(stack, env string, s Scope, own map[string]cty.Value) (Af
 		return After{}, err
 	}
 	var ps problems
-	ev := &evaluation{problems: &ps, where: instance(st, e), env: &e.Environment, ctx: c.context(e, s, outputs, withNulls(own, p))}
+	mine := withNulls(own, p)
+	ev := &evaluation{problems: &ps, where: instance(st, e), ctx: c.context(e, s, outputs, mine)}
 	after := ev.after(st, p)
-	if err := c.failed(&ps, instance(st, e)+": what follows its apply cannot be evaluated"); err != nil {
+	seen := append(slices.Collect(maps.Values(outputs)), mine)
+	if err := c.failed(&ps, instance(st, e)+": what follows its apply cannot be evaluated", seen); err != nil {
 		return After{}, err
 	}
 	return after, nil

@@ -74,7 +74,7 @@ func (p *problems) read(raw *hclsyntax.Body, schema *blockSchema, header hcl.Ran
 	for _, a := range schema.Attrs {
 		if a.Required && !b.has(a.Name) {
 			p.error(header, fmt.Sprintf("Missing argument %q", a.Name),
-				fmt.Sprintf("A %s block needs %s = …: %s", schema.Type, a.Name, a.Doc))
+				fmt.Sprintf("%s block needs %s = … %s", article2(schema.Type), a.Name, a.Doc))
 		}
 	}
 	return b
@@ -237,7 +237,7 @@ func (p *problems) convert(v cty.Value, want cty.Type, rng hcl.Range, name strin
 // kind is the type of an argument for a message.
 func (a *attrSchema) kind() string {
 	if a.Type == "bool" {
-		return "true or false"
+		return "True or false"
 	}
 	s := article(a.Type)
 	return strings.ToUpper(s[:1]) + s[1:]

@@ -209,22 +209,21 @@ func (l *load) discovered(claimed map[string]bool) {
 	slices.Sort(dirs)
 	byName := map[string]string{}
 	for _, dir := range dirs {
-		if claimed[dir] {
-			continue
-		}
 		name := path.Base(dir)
 		if dir == l.root {
 			name = l.cfg.Project.Name
 		}
 		if st := l.stacks[name]; st != nil && !st.Discovered {
-			if !st.body.has("path") && st.found == "" {
-				st.found = dir
-				byName[name] = dir
-				continue
-			}
 			if st.body.has("path") {
 				continue // the block says where it is
 			}
+			if st.found == "" {
+				st.found, byName[name] = dir, dir
+				continue
+			}
+		}
+		if claimed[dir] {
+			continue
 		}
 		if !core.ValidName(name) {
 			l.error(l.found[dir], fmt.Sprintf("The folder %s cannot name a stack", dir),

@@ -132,7 +132,7 @@ func (l *load) environmentVariables(e *environment) {
 	ctx.Variables = map[string]cty.Value{"environment": cty.ObjectVal(map[string]cty.Value{"name": cty.StringVal(e.Name), "variables": cty.EmptyObjectVal})}
 	v, diags := evaluate(expr, ctx)
 	if diags.HasErrors() {
-		l.diags = append(l.diags, explain(diags, expr, nil)...)
+		l.diags = append(l.diags, explain(diags, expr, ctx)...)
 		return
 	}
 	if t := v.Type(); v.IsNull() || !v.IsKnown() || !(t.IsObjectType() || t.IsMapType()) {

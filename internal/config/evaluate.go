@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 
@@ -16,7 +17,6 @@ import (
 type evaluation struct {
 	problems *problems
 	where    string // the instance
-	env      *Environment
 	ctx      *hcl.EvalContext
 }
 
@@ -32,12 +32,23 @@ func (ev *evaluation) value(b body, name string) (v cty.Value, ok bool) {
 	}
 	v, diags := evaluate(expr, ev.ctx)
 	if diags.HasErrors() {
-		for _, d := range explain(diags, expr, ev.env) {
+		for _, d := range explain(diags, expr, ev.ctx) {
+			if ev.isSensitive(expr) && (d.Summary == "Error in function call" || d.Summary == "Invalid function argument") {
+				d.Detail = "The function refuses its arguments. What it says is left out, since it may show a sensitive value."
+			}
 			ev.problem(rangeOf(d), d.Summary, d.Detail)
 		}
 		return cty.NilVal, false
 	}
 	return v, true
+}
+
+// isSensitive reports whether an expression refers to something sensitive.
+func (ev *evaluation) isSensitive(expr hclsyntax.Expression) bool {
+	return slices.ContainsFunc(expr.Variables(), func(t hcl.Traversal) bool {
+		v, diags := t.TraverseAbs(ev.ctx)
+		return !diags.HasErrors() && v.ContainsMarked()
+	})
 }
 
 // converted is value with a type. An unknown value is not ok, and no problem.
@@ -140,7 +151,7 @@ func (l *load) atLoad(st *stack, e *environment, own cty.Value) *evaluation {
 	for name, outputs := range used {
 		stacks[name] = declaredOutputs(l.stacks[name].place(e), outputs)
 	}
-	return &evaluation{problems: &l.problems, where: instance(st, e), env: &e.Environment,
+	return &evaluation{problems: &l.problems, where: instance(st, e),
 		ctx: scoped(l.ctx, e, unknownRelease, noSandbox, stacks, own)}
 }
 

@@ -152,12 +152,12 @@ func (w *initWriter) assignVarFiles(st *plannedStack) {
 		if !inside && (w.inSomeRoot(pattern) || !w.sets(pattern, st)) {
 			continue
 		}
+		if inside && isAutomatic(path.Base(pattern)) {
+			continue // the engine reads it by itself
+		}
 		if missing := w.missing(pattern, st); len(missing) > 0 {
 			w.note("%s exists for some environments only (not for %s), so stack %q does not use it.", fill(pattern, "<environment>"), listed(missing, 5), st.name)
 			continue
-		}
-		if inside && isAutomatic(path.Base(pattern)) {
-			continue // the engine reads it by itself
 		}
 		st.varFiles = append(st.varFiles, pattern)
 	}
@@ -237,7 +237,9 @@ func (w *initWriter) projectBlock() {
 		globs = []string{"stacks/*"}
 		w.line("# There is no root module yet. Every folder with .tf files that this matches becomes a stack.")
 		w.note("There is no root module here yet. Make one, for example stacks/network/main.tf.")
-	case len(globs) > 0:
+	case len(globs) == 0:
+		w.line("# Every stack has a block below.")
+	default:
 		w.line("# Every root module that matches becomes a stack named after its folder.")
 	}
 	quotedGlobs := make([]string, len(globs))

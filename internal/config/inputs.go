@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -45,9 +46,9 @@ func (c *Config) Inputs(stack, env string, s Scope) (Inputs, error) {
 			in.Upstream[u.stack] = union(in.Upstream[u.stack], u.output, outputs[u.stack])
 		}
 		var ps problems
-		ev := &evaluation{problems: &ps, where: instance(st, e), env: &e.Environment, ctx: c.context(e, s, outputs, cty.NilVal)}
+		ev := &evaluation{problems: &ps, where: instance(st, e), ctx: c.context(e, s, outputs, cty.NilVal)}
 		own, _ := ev.object(st.body, "inputs")
-		if err := c.failed(&ps, instance(st, e)+": its inputs cannot be evaluated"); err != nil {
+		if err := c.failed(&ps, instance(st, e)+": its inputs cannot be evaluated", slices.Collect(maps.Values(outputs))); err != nil {
 			return Inputs{}, err
 		}
 		maps.Copy(values, own)
@@ -145,13 +146,45 @@ func (c *Config) context(e *environment, s Scope, outputs map[string]cty.Value, 
 	return scoped(&hcl.EvalContext{Functions: functions(c.tree, c.root, nil)}, e, release, sandbox, outputs, own)
 }
 
-// failed makes an Invalid error of problems, nil when there are none.
-func (c *Config) failed(ps *problems, what string) error {
+// failed makes an Invalid error of problems, nil when there are none. Sensitive texts
+// in the outputs that were seen do not appear in it.
+func (c *Config) failed(ps *problems, what string, seen []cty.Value) error {
 	diags := ps.all("")
 	if !diags.HasErrors() {
 		return nil
 	}
+	var hide []string
+	for _, v := range seen {
+		hide = appendSensitive(hide, v)
+	}
+	for _, d := range diags {
+		for _, s := range hide {
+			d.Summary, d.Detail = redact(d.Summary, s), redact(d.Detail, s)
+		}
+	}
 	return core.Errorf(core.Invalid, "%s:\n\n%s", what, strings.TrimSpace(Render(diags, c.tree, false)))
+}
+
+func redact(message, secret string) string {
+	message = strings.ReplaceAll(message, strconv.Quote(secret), `"(sensitive)"`)
+	return strings.ReplaceAll(message, secret, "(sensitive)")
+}
+
+// appendSensitive collects the texts inside sensitive parts of a value.
+func appendSensitive(list []string, v cty.Value) []string {
+	_ = cty.Walk(v, func(_ cty.Path, v cty.Value) (bool, error) {
+		if !v.IsMarked() {
+			return true, nil
+		}
+		plain, _ := v.UnmarkDeep()
+		return false, cty.Walk(plain, func(_ cty.Path, v cty.Value) (bool, error) {
+			if v.Type() == cty.String && v.IsKnown() && !v.IsNull() && v.AsString() != "" {
+				list = append(list, v.AsString())
+			}
+			return true, nil
+		})
+	})
+	return list
 }
 
 // OutputsFromState reads the outputs in a state file of version 4. Sensitive ones

@@ -90,3 +90,15 @@ func TestLoad(t *testing.T) {
 		return out
 	})
 }
+
+func parseArchive(name string) (files, error) {
+	archive, err := txtar.ParseFile(filepath.Join("testdata", "load", name+".txtar"))
+	if err != nil {
+		return nil, err
+	}
+	in := files{}
+	for _, f := range archive.Files {
+		in[f.Name] = string(f.Data)
+	}
+	return in, nil
+}

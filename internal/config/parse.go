@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -18,6 +19,8 @@ const (
 	maxFileSize  = 1 << 20
 	maxNesting   = 200
 	maxOperators = 20_000
+	// maxDirectives bounds %{if} and %{for} in one expression.
+	maxDirectives = 500
 	// maxLoops bounds the for expressions in one expression: range() gives up to
 	// 1,024 items, and each loop may multiply the work by that.
 	maxLoops = 2
@@ -50,10 +53,20 @@ func parse(name string, src []byte) (file *hcl.File, diags hcl.Diagnostics) {
 	}
 	for _, d := range diags {
 		if d.Severity == hcl.DiagError && d.Summary != "Attribute redefined" {
-			return nil, diags
+			return nil, withoutEchoes(diags)
 		}
 	}
 	return file, diags
+}
+
+// withoutEchoes drops what HCL reports at every following line after a quote that is
+// not closed.
+func withoutEchoes(diags hcl.Diagnostics) hcl.Diagnostics {
+	i := slices.IndexFunc(diags, func(d *hcl.Diagnostic) bool { return d.Summary == "Invalid multi-line string" })
+	if i < 0 {
+		return diags
+	}
+	return diags[:i+1]
 }
 
 func refuse(name string, src []byte) *hcl.Diagnostic {
@@ -103,16 +116,17 @@ func deepHCL(name string, src []byte) (hcl.Range, string) {
 	depth, operators := 0, 0
 	for _, t := range tokens {
 		switch t.Type {
-		case hclsyntax.TokenOBrace, hclsyntax.TokenOParen, hclsyntax.TokenTemplateInterp, hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc:
+		case hclsyntax.TokenOBrace, hclsyntax.TokenOParen, hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc:
 			depth++
-		case hclsyntax.TokenOBrack:
+		case hclsyntax.TokenOBrack, hclsyntax.TokenTemplateInterp:
 			depth++
 			operators++
 		case hclsyntax.TokenCBrace, hclsyntax.TokenCParen, hclsyntax.TokenCBrack, hclsyntax.TokenCQuote, hclsyntax.TokenCHeredoc:
 			depth--
 		case hclsyntax.TokenTemplateControl:
+			// The time that HCL takes for directives grows with the square of their number.
 			depth++
-			operators++
+			operators += maxOperators / maxDirectives
 		case hclsyntax.TokenTemplateSeqEnd:
 			depth--
 		case hclsyntax.TokenNewline:
@@ -128,7 +142,7 @@ func deepHCL(name string, src []byte) (hcl.Range, string) {
 			return t.Range, fmt.Sprintf("More than %d brackets, braces and quotes are open here.", maxNesting)
 		}
 		if operators > maxOperators {
-			return t.Range, fmt.Sprintf("More than %d operators are in one expression.", maxOperators)
+			return t.Range, fmt.Sprintf("More than %d operators, or %d template directives, are in one expression.", maxOperators, maxDirectives)
 		}
 	}
 	return hcl.Range{}, ""

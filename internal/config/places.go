@@ -79,7 +79,7 @@ func (l *load) checkFileReferences(st *stack) {
 // place evaluates the paths of a stack that has a block. Its path is "" when the root
 // module is not there.
 func (l *load) place(st *stack, e *environment) *place {
-	ev := &evaluation{problems: &l.problems, where: instance(st, e), env: &e.Environment, ctx: l.context(e)}
+	ev := &evaluation{problems: &l.problems, where: instance(st, e), ctx: l.context(e)}
 	p := &place{instance: Instance{Stack: st.Name, Path: st.found, DependsOn: st.dependsOn, HasVerify: len(st.verify) > 0, HasAnsible: st.ansible != nil}}
 	if st.body.has("path") {
 		p.instance.Path = l.modulePath(ev, st)

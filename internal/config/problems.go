@@ -133,16 +133,20 @@ func closest(given string, candidates []string) string {
 		limit = 2
 	}
 	for _, c := range candidates {
-		d := distance(lower, strings.ToLower(c))
-		// An abbreviation, or a word with something added, is as good as a typing mistake.
-		if d >= limit && (len(given) >= 3 && strings.HasPrefix(c, lower) || len(c) >= 3 && strings.HasPrefix(lower, c) || len(c) >= 4 && strings.HasSuffix(lower, c)) {
-			d = limit - 1
-		}
-		if d < limit {
+		if d := distance(lower, strings.ToLower(c)); d < limit {
 			best, limit = c, d
 		}
 	}
-	return best
+	if best != "" {
+		return best
+	}
+	// An abbreviation, or a word with something added.
+	for _, c := range candidates {
+		if len(given) >= 3 && strings.HasPrefix(c, lower) || len(c) >= 3 && strings.HasPrefix(lower, c) || len(c) >= 4 && strings.HasSuffix(lower, c) {
+			return c
+		}
+	}
+	return ""
 }
 
 // distance counts the letters to insert, remove, change or swap with their neighbour

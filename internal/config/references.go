@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -140,37 +139,62 @@ func outputNames(expr hclsyntax.Expression) []item {
 	return out
 }
 
-// explain makes HCL's own evaluation diagnostics say more: which variables the
-// environment has, and why a function is missing.
-func explain(diags hcl.Diagnostics, expr hclsyntax.Expression, env *Environment) hcl.Diagnostics {
+// explain makes HCL's own evaluation diagnostics say more: what there is instead of
+// what is missing, and why a function is not there.
+func explain(diags hcl.Diagnostics, expr hclsyntax.Expression, ctx *hcl.EvalContext) hcl.Diagnostics {
 	out := make(hcl.Diagnostics, 0, len(diags))
 	for _, d := range diags {
 		c := *d
 		c.EvalContext, c.Expression = nil, nil // they keep values alive that nobody shows
-		switch {
-		case d.Summary == "Unsupported attribute" && env != nil:
-			if t := traversalAt(expr, d.Subject); t != nil && t.RootName() == "environment" && nameAt(t, 1) == "variables" && nameAt(t, 2) != "" {
-				c.Subject = t.SourceRange().Ptr()
-				names := slices.Sorted(maps.Keys(env.Variables.Type().AttributeTypes()))
-				c.Summary = fmt.Sprintf("No variable %q", nameAt(t, 2))
-				c.Detail = fmt.Sprintf("Environment %q has no such variable.%s", env.Name, didYouMean(nameAt(t, 2), names))
-				if len(names) > 0 {
-					c.Detail += fmt.Sprintf(" It has %s.", listed(names, 12))
-				}
-			}
-		case d.Summary == "Call to unknown function":
+		switch d.Summary {
+		case "Unsupported attribute":
+			explainAttribute(&c, traversalAt(expr, d.Subject), ctx)
+		case "Call to unknown function":
 			if call, ok := d.Extra.(hclsyntax.FunctionCallUnknownDiagExtra); ok {
-				c.Detail += didYouMean(call.CalledFunctionName(), functionNames())
-			}
-			for name, why := range missingFunctions {
-				if strings.Contains(d.Detail, fmt.Sprintf("%q", name)) {
-					c.Detail = fmt.Sprintf("There is no function %s. %s", name, why)
+				name := call.CalledFunctionName()
+				c.Detail = fmt.Sprintf("There is no function %q.%s", name, didYouMean(name, functionNames()))
+				if why := missingFunctions[name]; why != "" {
+					c.Detail = fmt.Sprintf("There is no function %q. %s", name, why)
 				}
 			}
 		}
 		out = append(out, &c)
 	}
 	return out
+}
+
+// explainAttribute lists what a variable of the environment, or an output, could have
+// been.
+func explainAttribute(d *hcl.Diagnostic, t hcl.Traversal, ctx *hcl.EvalContext) {
+	if t == nil || ctx == nil {
+		return
+	}
+	depth := map[string]int{"environment": 2, "stack": 2, "output": 1}[t.RootName()]
+	name := nameAt(t, depth)
+	if depth == 0 || name == "" {
+		return
+	}
+	parent, diags := t[:depth].TraverseAbs(ctx)
+	if diags.HasErrors() || !parent.Type().IsObjectType() || parent.Type().HasAttribute(name) {
+		return
+	}
+	names := sortedKeys(parent.Type().AttributeTypes())
+	d.Subject = t.SourceRange().Ptr()
+	switch t.RootName() {
+	case "environment":
+		d.Summary = fmt.Sprintf("No variable %q", name)
+		d.Detail = "The environment has no such variable."
+	case "stack":
+		d.Summary = fmt.Sprintf("Stack %q has no output %q", nameAt(t, 1), name)
+		d.Detail = "Its state has no such output."
+	default:
+		d.Summary = fmt.Sprintf("The stack has no output %q", name)
+		d.Detail = "Its state has no such output."
+	}
+	d.Detail += didYouMean(name, names)
+	if len(names) > 0 {
+		d.Detail += fmt.Sprintf(" It has %s.", listed(names, 12))
+	}
 }
 
 func traversalAt(expr hclsyntax.Expression, rng *hcl.Range) hcl.Traversal {

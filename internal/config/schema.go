@@ -131,7 +131,7 @@ var ansibleSchema = &blockSchema{
 	Type: "ansible",
 	Doc:  "Runs a playbook after the apply.",
 	Attrs: []attrSchema{
-		{Name: "playbook", Type: "string", Required: true, Sees: seesEnvironment, Doc: "Relative to terrace.hcl."},
+		{Name: "playbook", Type: "string", Required: true, Sees: seesEnvironment, Doc: "The playbook, relative to terrace.hcl."},
 		{Name: "inventory", Type: "object", Required: true, Sees: seesAfter, Doc: "Groups of hosts. A group is a list of addresses, a list of objects (`name`, `host`, `vars`, and any `ansible_…` variable), or a map from host name to address or variables."},
 		{Name: "variables", Type: "object", Default: "{}", Sees: seesAfter, Doc: "Extra variables of the playbook."},
 		{Name: "secrets", Type: "list of names", Default: "[]", Doc: "Secrets of the environment that Ansible gets. `SSH_KEY` is the key of connections."},

@@ -1,0 +1,432 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/terrace-cd/terrace/internal/core"
+)
+
+// shop is a whole configuration, as people write it.
+func shop() files {
+	return files{
+		"terrace.hcl": `
+project "shop" {
+  engine_version = "~> 1.12"
+}
+environment "production" {
+  after     = ["staging"]
+  bake      = "30m"
+  rollback  = "auto"
+  queue     = "every"
+  variables = { servers = 4, size = "large", region = "eu" }
+  secrets   = ["CLOUD_TOKEN"]
+  approval {
+    count  = 2
+    from   = ["group:platform", "user:ana"]
+    others = true
+  }
+  window {
+    days = ["mon", "fri"]
+    from = "09:00"
+    to   = "16:30"
+    zone = "Europe/London"
+  }
+  max_destroy = 5
+  max_replace = 0
+}
+environment "dev" {
+  variables = { servers = 1, size = "small", region = "eu" }
+}
+environment "staging" {
+  after     = ["dev"]
+  variables = { servers = 2, size = "small", region = "eu" }
+}
+stack "web" {
+  var_files = ["environments/common.tfvars", "environments/${environment.name}.tfvars"]
+  inputs = {
+    network_id = stack.network.id
+    password   = stack.database.password
+    everything = stack.network
+    name       = "web-${environment.name}"
+    commit     = "${release.number}-${release.commit}"
+    motd       = trimspace(file("files/motd.txt"))
+    owner      = sandbox.name == null ? "nobody" : "${sandbox.name}/${sandbox.owner}"
+  }
+  reads         = ["shared/**"]
+  immutable     = ["democloud_server.*"]
+  zero_downtime = true
+  before_change {
+    command = ["files/backup.sh", output.url]
+  }
+  ansible {
+    playbook  = "ansible/web.yml"
+    inventory = {
+      web    = output.addresses
+      lb     = output.lb
+      canary = { for s in output.servers : s.name => { ansible_host = s.ip, port = s.port } }
+      old    = [{ name = "old1", host = "10.0.0.9", ansible_user = "root", vars = { a = [1] } }]
+    }
+    variables = { version = release.commit, db = stack.database.password }
+    secrets   = ["SSH_KEY"]
+    check     = true
+  }
+  verify "http" {
+    url    = "${output.url}/healthz"
+    status = 204
+    within = "30s"
+  }
+  verify "command" {
+    command = ["files/smoke.sh", output.url, tostring(length(output.addresses))]
+  }
+}
+`,
+		"environments/common.tfvars":     "size = \"medium\"\ncount_of_files = 1\n",
+		"environments/dev.tfvars":        "extra = [1]\n",
+		"environments/staging.tfvars":    "extra = [2]\n",
+		"environments/production.tfvars": "extra = [3]\n",
+		"files/motd.txt":                 "hello\n", "files/backup.sh": "", "files/smoke.sh": "", "ansible/web.yml": "",
+		"stacks/network/main.tf":  "variable \"region\" {}\noutput \"id\" {}\noutput \"cidr\" {}\n",
+		"stacks/database/main.tf": "variable \"region\" {}\noutput \"password\" {}\noutput \"replica\" {}\n",
+		"stacks/web/main.tf": `
+variable "servers" { type = number }
+variable "size" {}
+variable "extra" { type = list(number) }
+variable "count_of_files" {}
+variable "network_id" { type = string }
+variable "password" {}
+variable "everything" {}
+variable "name" {}
+variable "commit" {}
+variable "motd" {}
+variable "owner" {}
+output "url" {}
+output "addresses" {}
+output "servers" {}
+output "lb" {}
+`,
+	}
+}
+
+func mustLoad(t *testing.T, tree Tree) *Config {
+	t.Helper()
+	cfg, diags := Load(tree, ".")
+	if len(diags) > 0 {
+		t.Fatalf("unexpected problems:\n%s", Render(diags, tree, false))
+	}
+	return cfg
+}
+
+func shopOutputs(stack string) (map[string]cty.Value, bool) {
+	switch stack {
+	case "network":
+		return map[string]cty.Value{"id": cty.StringVal("net-1"), "cidr": cty.StringVal("10.0.0.0/8")}, true
+	case "database":
+		return map[string]cty.Value{"password": cty.StringVal("hunter22").Mark(SensitiveMark)}, true
+	}
+	return nil, false
+}
+
+func TestConfigKeepsWhatIsWritten(t *testing.T) {
+	t.Parallel()
+	cfg := mustLoad(t, shop())
+	var names []string
+	for _, e := range cfg.Environments {
+		names = append(names, e.Name)
+	}
+	if want := []string{"dev", "staging", "production"}; !reflect.DeepEqual(names, want) {
+		t.Errorf("promotion order %v, want %v", names, want)
+	}
+	p := cfg.Environments[2]
+	london, err := time.LoadLocation("Europe/London")
+	if err != nil {
+		t.Fatal(err)
+	}
+	five, zero := 5, 0
+	want := Environment{Name: "production", After: []string{"staging"}, Bake: 30 * time.Minute, Queue: "every", Rollback: "auto", Secrets: []string{"CLOUD_TOKEN"},
+		Variables: p.Variables, Approval: &Approval{Count: 2, From: []string{"group:platform", "user:ana"}, Others: true},
+		Windows:    []Window{{Days: []time.Weekday{time.Monday, time.Friday}, From: 9 * time.Hour, To: 16*time.Hour + 30*time.Minute, Zone: london}},
+		MaxDestroy: &five, MaxReplace: &zero}
+	if !reflect.DeepEqual(p, want) {
+		t.Errorf("got  %+v\nwant %+v", p, want)
+	}
+	if !reflect.DeepEqual(cfg.Project, Project{Name: "shop", Engine: "tofu", EngineVersion: "~> 1.12", Stacks: []string{"stacks/*"}, State: "terrace", Parallel: 10}) {
+		t.Errorf("project %+v", cfg.Project)
+	}
+}
+
+func TestInstances(t *testing.T) {
+	t.Parallel()
+	got := mustLoad(t, shop()).Instances("staging")
+	want := []Instance{
+		{Stack: "database", Path: "stacks/database"},
+		{Stack: "network", Path: "stacks/network"},
+		{Stack: "web", Path: "stacks/web", DependsOn: []string{"database", "network"}, Reads: []string{"shared/**"},
+			VarFiles:  []string{"environments/common.tfvars", "environments/staging.tfvars"},
+			HasVerify: true, HasAnsible: true, Playbook: "ansible/web.yml"},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if got := mustLoad(t, shop()).Instances("nowhere"); got != nil {
+		t.Errorf("instances of an unknown environment: %v", got)
+	}
+}
+
+func TestInputs(t *testing.T) {
+	t.Parallel()
+	cfg := mustLoad(t, shop())
+	got, err := cfg.Inputs("web", "dev", Scope{Commit: "9f3c", Number: 7, Outputs: shopOutputs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Inputs{
+		Path: "stacks/web",
+		Variables: map[string]json.RawMessage{
+			"servers":    json.RawMessage(`1`), // size comes from a var file, region is not declared
+			"network_id": json.RawMessage(`"net-1"`), "password": json.RawMessage(`"hunter22"`),
+			"everything": json.RawMessage(`{"cidr":"10.0.0.0/8","id":"net-1"}`),
+			"name":       json.RawMessage(`"web-dev"`), "commit": json.RawMessage(`"7-9f3c"`), "motd": json.RawMessage(`"hello"`), "owner": json.RawMessage(`"nobody"`),
+		},
+		VarFiles:  []string{"environments/common.tfvars", "environments/dev.tfvars"},
+		Upstream:  map[string][]string{"network": {"cidr", "id"}, "database": {"password"}},
+		Sensitive: []string{"password"},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %s\nwant %s", asJSON(t, got), asJSON(t, want))
+	}
+	boxed, err := cfg.Inputs("web", "dev", Scope{Sandbox: &Sandbox{Name: "try", Owner: "ana"}, Outputs: shopOutputs})
+	if err != nil || string(boxed.Variables["owner"]) != `"try/ana"` {
+		t.Errorf("in a sandbox: %s, %v", boxed.Variables["owner"], err)
+	}
+	plain, err := cfg.Inputs("network", "production", Scope{})
+	if err != nil || string(plain.Variables["region"]) != `"eu"` || len(plain.Variables) != 1 {
+		t.Errorf("a discovered stack: %s, %v", asJSON(t, plain), err)
+	}
+}
+
+func TestAfter(t *testing.T) {
+	t.Parallel()
+	cfg := mustLoad(t, shop())
+	own := map[string]cty.Value{
+		"url":       cty.StringVal("http://127.0.0.1:80"),
+		"addresses": cty.TupleVal([]cty.Value{cty.StringVal("10.0.0.1"), cty.StringVal("fe80::1")}),
+		"lb":        cty.StringVal("lb.internal"),
+		"servers": cty.TupleVal([]cty.Value{cty.ObjectVal(map[string]cty.Value{
+			"name": cty.StringVal("c1"), "ip": cty.StringVal("10.1.0.1"), "port": cty.NumberIntVal(22)})}),
+	}
+	got, err := cfg.After("web", "dev", Scope{Commit: "9f3c", Number: 7, Outputs: shopOutputs}, own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := func(s string) json.RawMessage { return json.RawMessage(s) }
+	want := After{
+		Ansible: &Ansible{
+			Playbook: "ansible/web.yml", Secrets: []string{"SSH_KEY"}, Check: true, Within: 5 * time.Minute,
+			Variables: map[string]json.RawMessage{"version": raw(`"9f3c"`), "db": raw(`"hunter22"`)},
+			Inventory: map[string][]Host{
+				"web":    {{Name: "10.0.0.1"}, {Name: "fe80::1"}},
+				"lb":     {{Name: "lb.internal"}},
+				"canary": {{Name: "c1", Vars: map[string]json.RawMessage{"ansible_host": raw(`"10.1.0.1"`), "port": raw(`22`)}}},
+				"old":    {{Name: "old1", Vars: map[string]json.RawMessage{"ansible_host": raw(`"10.0.0.9"`), "ansible_user": raw(`"root"`), "a": raw(`[1]`)}}},
+			},
+		},
+		Verify: []Verify{
+			{Kind: "http", URL: "http://127.0.0.1:80/healthz", Status: 204, Within: 30 * time.Second},
+			{Kind: "command", Command: []string{"files/smoke.sh", "http://127.0.0.1:80", "2"}, Within: 2 * time.Minute},
+		},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %s\nwant %s", asJSON(t, got), asJSON(t, want))
+	}
+	if got, err := cfg.After("network", "dev", Scope{}, nil); err != nil || got.Ansible != nil || got.Verify != nil {
+		t.Errorf("a stack without blocks: %+v, %v", got, err)
+	}
+}
+
+// TestEvaluationErrors: what evaluation refuses, with which code, and what it says.
+func TestEvaluationErrors(t *testing.T) {
+	t.Parallel()
+	cfg := mustLoad(t, shop())
+	tests := []struct {
+		name        string
+		stack, env  string
+		after       bool
+		outputs     map[string]map[string]cty.Value
+		own         map[string]cty.Value
+		code        core.Code
+		says, never string
+	}{
+		{name: "unknown stack", stack: "nope", env: "dev", code: core.NotFound, says: `no stack "nope"`},
+		{name: "unknown environment", stack: "web", env: "nope", code: core.NotFound, says: "dev, staging and production"},
+		{name: "upstream never applied", stack: "web", env: "dev", outputs: nil, code: core.Conflict, says: "web@dev needs outputs of network@dev"},
+		{name: "wrong own output", stack: "web", env: "dev", after: true, own: map[string]cty.Value{
+			"url": cty.StringVal("nowhere-hunter22").Mark(SensitiveMark), "addresses": cty.StringVal("10.0.0.1"), "lb": cty.StringVal("lb"), "servers": cty.EmptyTupleVal},
+			outputs: map[string]map[string]cty.Value{"network": {}, "database": {}}, code: core.Invalid, says: "terrace.hcl:6", never: "hunter22"},
+		{name: "null own output", stack: "web", env: "dev", after: true, own: nil,
+			outputs: map[string]map[string]cty.Value{"network": {}, "database": {}}, code: core.Invalid, says: "terrace.hcl:63"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := Scope{Outputs: func(stack string) (map[string]cty.Value, bool) { v, ok := tt.outputs[stack]; return v, ok }}
+			var err error
+			if tt.after {
+				_, err = cfg.After(tt.stack, tt.env, s, tt.own)
+			} else {
+				_, err = cfg.Inputs(tt.stack, tt.env, s)
+			}
+			if core.CodeOf(err) != tt.code || !strings.Contains(fmt.Sprint(err), tt.says) {
+				t.Errorf("got %s: %v; want %s saying %q", core.CodeOf(err), err, tt.code, tt.says)
+			}
+			if tt.never != "" && strings.Contains(err.Error(), tt.never) {
+				t.Errorf("the message shows %q: %v", tt.never, err)
+			}
+		})
+	}
+}
+
+// TestUpstreamWithoutOutput: an output that the code does not declare any more, so
+// that only evaluation can tell.
+func TestUpstreamWithoutOutput(t *testing.T) {
+	t.Parallel()
+	tree := files{
+		"terrace.hcl":        "project \"p\" {}\nenvironment \"dev\" {}\nstack \"b\" {\n  inputs = { x = parseint(stack.a.secret, 10) }\n}\n",
+		"stacks/a/main.tf":   "this does not parse {",
+		"stacks/b/main.tofu": "variable \"x\" {}\n",
+	}
+	cfg, diags := Load(tree, ".")
+	if cfg == nil {
+		t.Fatal(Render(diags, tree, false))
+	}
+	_, err := cfg.Inputs("b", "dev", Scope{Outputs: func(string) (map[string]cty.Value, bool) {
+		return map[string]cty.Value{"other": cty.True}, true
+	}})
+	if core.CodeOf(err) != core.Invalid || !strings.Contains(err.Error(), "terrace.hcl:4:") || !strings.Contains(err.Error(), `Stack "a" has no output "secret"`) || !strings.Contains(err.Error(), "other") {
+		t.Errorf("got %v", err)
+	}
+	_, err = cfg.Inputs("b", "dev", Scope{Outputs: func(string) (map[string]cty.Value, bool) {
+		return map[string]cty.Value{"secret": cty.StringVal("swordfish").Mark(SensitiveMark)}, true
+	}})
+	if core.CodeOf(err) != core.Invalid || strings.Contains(err.Error(), "swordfish") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestOutputsFromState reads states that the engines wrote. A null output is in neither.
+func TestOutputsFromState(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"tofu", "terraform"} {
+		state, err := os.ReadFile(filepath.Join("testdata", "state", name+".tfstate"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := OutputsFromState(state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]cty.Value{
+			"text": cty.StringVal("hello"), "secret": cty.StringVal("s3cret-value").Mark(SensitiveMark), "number": cty.NumberIntVal(3),
+			"list":   cty.TupleVal([]cty.Value{cty.StringVal("a"), cty.StringVal("b")}),
+			"object": cty.ObjectVal(map[string]cty.Value{"a": cty.NumberIntVal(1), "b": cty.TupleVal([]cty.Value{cty.True, cty.NullVal(cty.DynamicPseudoType)})}),
+			"set":    cty.SetVal([]cty.Value{cty.StringVal("x"), cty.StringVal("y")}), "map": cty.MapVal(map[string]cty.Value{"k": cty.StringVal("v")}),
+		}
+		if len(got) != len(want) {
+			t.Errorf("%s: got %d outputs, want %d", name, len(got), len(want))
+		}
+		for k, w := range want {
+			if g, ok := got[k]; !ok || !g.RawEquals(w) {
+				t.Errorf("%s: output %s is %#v, want %#v", name, k, g, w)
+			}
+		}
+	}
+	for _, bad := range []string{"", "[]", `{"version":3}`, `{"version":4,"outputs":{"a":{"value":1,"type":"strin"}}}`, `{"version":4,"outputs":{"a":{"value":"x","type":"number"}}}`} {
+		if _, err := OutputsFromState([]byte(bad)); core.CodeOf(err) != core.Invalid {
+			t.Errorf("%q: got %v", bad, err)
+		}
+	}
+}
+
+// TestInstanceDigest: what has to make an instance run again does, and nothing else.
+func TestInstanceDigest(t *testing.T) {
+	t.Parallel()
+	digest := func(change func(files)) string {
+		tree := shop()
+		if change != nil {
+			change(tree)
+		}
+		return mustLoad(t, tree).InstanceDigest("web", "dev")
+	}
+	replace := func(from, to string) func(files) {
+		return func(f files) {
+			if !strings.Contains(f["terrace.hcl"], from) {
+				t.Fatalf("%q is not in the file", from)
+			}
+			f["terrace.hcl"] = strings.Replace(f["terrace.hcl"], from, to, 1)
+		}
+	}
+	base := digest(nil)
+	same := map[string]func(files){
+		"comment":   replace("  verify \"http\" {", "  # about this\n  verify \"http\" {"),
+		"layout":    replace("url    = \"${output.url}/healthz\"", "url=\"${output.url}/healthz\" # why"),
+		"immutable": replace("democloud_server.*", "other.*"),
+		"approval":  replace("count  = 2", "count  = 1"),
+		"input":     replace("\"web-${environment.name}\"", "\"www-${environment.name}\""),
+		"new stack": func(f files) { f["stacks/new/main.tf"] = "" },
+	}
+	other := map[string]func(files){
+		"status":    replace("status = 204", "status = 200"),
+		"url":       replace("/healthz", "/health"),
+		"group":     replace("lb     = output.lb", "lb2    = output.lb"),
+		"no check":  replace("check     = true", "check     = false"),
+		"secret":    replace("environment \"dev\" {", "environment \"dev\" {\n  secrets = [\"A\"]"),
+		"var files": replace("\"environments/common.tfvars\", ", ""),
+		"state":     replace("engine_version = \"~> 1.12\"", "state = \"stack\""),
+		"file":      replace("\"${output.url}/healthz\"", "\"${output.url}/${file(\"files/motd.txt\")}\""),
+		"variable":  replace("\"${output.url}/healthz\"", "\"${output.url}/${environment.variables.region}\""),
+	}
+	for name, change := range same {
+		if got := digest(change); got != base {
+			t.Errorf("%s changes the digest", name)
+		}
+	}
+	for name, change := range other {
+		if name == "var files" {
+			// count_of_files comes from the file that is dropped.
+			inner := change
+			change = func(f files) { inner(f); f["stacks/web/terraform.tfvars"] = "count_of_files = 1\n" }
+		}
+		if got := digest(change); got == base || got == "" {
+			t.Errorf("%s does not change the digest", name)
+		}
+	}
+	// What the blocks read is part of it: the content of a file, the value of a variable.
+	for name, pair := range map[string][2]func(files){
+		"file": {other["file"], func(f files) { other["file"](f); f["files/motd.txt"] = "bye\n" }},
+		"variable": {other["variable"], func(f files) {
+			other["variable"](f)
+			replace("size = \"small\", region = \"eu\"", "size = \"small\", region = \"us\"")(f)
+		}},
+	} {
+		if digest(pair[0]) == digest(pair[1]) {
+			t.Errorf("the %s that is read does not change the digest", name)
+		}
+	}
+}
+
+func asJSON(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}

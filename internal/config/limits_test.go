@@ -1,0 +1,187 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// gitLike is a tree whose files have identities, and that counts what is read.
+type gitLike struct {
+	files
+	reads atomic.Int64
+}
+
+func (g *gitLike) BlobID(name string) string {
+	// The content is the identity: what git would hash.
+	if s, ok := g.files[name]; ok {
+		return fmt.Sprintf("%d:%.60s", len(s), s)
+	}
+	return ""
+}
+
+func (g *gitLike) ReadFile(name string) ([]byte, error) {
+	g.reads.Add(1)
+	return g.files.ReadFile(name)
+}
+
+// large is a repository with n stacks, all different.
+func large(n int) *gitLike {
+	f := files{"terrace.hcl": `project "large" {}
+environment "dev" {
+  variables = { size = "small", servers = 1 }
+}
+environment "staging" {
+  after     = ["dev"]
+  variables = { size = "small", servers = 2 }
+}
+environment "production" {
+  after     = ["staging"]
+  variables = { size = "large", servers = 4 }
+}
+`}
+	for i := range n {
+		f[fmt.Sprintf("stacks/s%05d/main.tf", i)] = fmt.Sprintf("# stack %d\n", i) + `
+variable "size" {
+  type = string
+}
+variable "servers" {
+  type        = number
+  description = "How many."
+}
+variable "tags" {
+  type    = map(string)
+  default = {}
+}
+module "shared" {
+  source  = "../../modules/shared"
+  servers = var.servers
+}
+output "id" {
+  value = module.shared.id
+}
+`
+	}
+	return &gitLike{files: f}
+}
+
+// TestCache: the second loading reads only what changed.
+func TestCache(t *testing.T) {
+	t.Parallel()
+	tree := large(200)
+	l := &Loader{Modules: NewModuleCache()}
+	load := func() int64 {
+		tree.reads.Store(0)
+		if _, diags := l.Load(tree, "."); len(diags) > 0 {
+			t.Fatal(Render(diags, tree, false))
+		}
+		return tree.reads.Load()
+	}
+	if got := load(); got != 201 {
+		t.Errorf("the first loading read %d files, want 201", got)
+	}
+	if got := load(); got != 1 {
+		t.Errorf("the second loading read %d files, want terrace.hcl alone", got)
+	}
+	tree.files["stacks/s00007/main.tf"] = "# now with a default\nvariable \"size\" {}\n"
+	if got := load(); got != 2 {
+		t.Errorf("after a change in one stack %d files were read, want 2", got)
+	}
+}
+
+func TestCacheIsBounded(t *testing.T) {
+	t.Parallel()
+	c := NewModuleCache()
+	for i := range 3 * cacheGeneration {
+		c.put(fmt.Sprint(i), i)
+		if c.get("0") == nil {
+			t.Fatalf("what is in use is gone after %d", i)
+		}
+	}
+	if n := len(c.young) + len(c.old); n > 2*cacheGeneration {
+		t.Errorf("%d entries are kept", n)
+	}
+}
+
+// BenchmarkLoad loads 10,000 stacks in three environments.
+func BenchmarkLoad(b *testing.B) {
+	tree := large(10_000)
+	b.Run("cold", func(b *testing.B) {
+		for b.Loop() {
+			if cfg, diags := Load(tree, "."); cfg == nil {
+				b.Fatal(diags)
+			}
+		}
+	})
+	b.Run("cached", func(b *testing.B) {
+		l := &Loader{Modules: NewModuleCache()}
+		l.Load(tree, ".")
+		for b.Loop() {
+			if cfg, diags := l.Load(tree, "."); cfg == nil {
+				b.Fatal(diags)
+			}
+		}
+	})
+}
+
+// TestHostile: files that would exhaust the stack, the memory or the patience of a
+// server are refused quickly.
+func TestHostile(t *testing.T) {
+	t.Parallel()
+	const n = 1 << 17
+	repeat := strings.Repeat
+	header := "project \"p\" {}\nenvironment \"dev\" {\n  variables = "
+	sources := map[string]string{
+		"brackets":   header + repeat("[", n),
+		"parens":     header + repeat("(", n) + "1",
+		"braces":     repeat("a {\n", n/4),
+		"not":        header + repeat("!", n) + "true\n}\n",
+		"minus":      header + repeat("-", n) + "1\n}\n",
+		"plus":       header + "1" + repeat("+1", n/2-100) + "\n}\n",
+		"ternary":    header + repeat("true?1:", n/8) + "1\n}\n",
+		"index":      header + "a" + repeat("[0]", n/3-100) + "\n}\n",
+		"splat":      header + "a" + repeat("[*]", n/3-100) + "\n}\n",
+		"template":   header + repeat("\"${", n/4),
+		"directives": header + "\"" + repeat("%{if true}", n/16) + "\"\n}\n",
+		"too large":  header + "\"" + repeat("a", maxFileSize) + "\"\n}\n",
+		"loops":      header + "[for a in range(1000) : [for b in range(1000) : [for c in range(1000) : a]]]\n}\n",
+		"format":     header + "{ a = format(\"%999999999s\", \"\") }\n}\n",
+		"indent":     header + "{ a = indent(999999999, \"a\\nb\") }\n}\n",
+		"not utf-8":  header + "\"\xff\"\n}\n",
+		"zero":       header + "\"\x00\"\n}\n",
+		"one quote":  header + "\"",
+	}
+	for name, src := range sources {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			start := time.Now()
+			for _, tree := range []files{
+				{"terrace.hcl": src},
+				{"terrace.hcl": "project \"p\" {}\nenvironment \"dev\" {}\nstack \"web\" { var_files = [\"a.tfvars\"] }", "stacks/web/main.tf": src, "a.tfvars": "a = " + strings.TrimPrefix(src, header)},
+			} {
+				cfg, diags := Load(tree, ".")
+				if cfg != nil && tree["a.tfvars"] == "" {
+					t.Errorf("was accepted")
+				}
+				Render(diags, tree, false)
+				Format([]byte(src))
+			}
+			if took := time.Since(start); took > 10*time.Second {
+				t.Errorf("took %s", took)
+			}
+		})
+	}
+	for name, src := range map[string]string{
+		"brackets": repeat("[", n), "objects": repeat(`{"a":`, n/8), "type": `{"variable":{"a":{"type":"` + repeat("list(", n/8) + `"}}}`,
+		"default": `{"variable":{"a":{"default":"` + repeat("${", n/4) + `"}}}`,
+	} {
+		t.Run("json "+name, func(t *testing.T) {
+			t.Parallel()
+			tree := files{"terrace.hcl": "project \"p\" {}\nenvironment \"dev\" {}\nstack \"web\" { var_files = [\"a.tfvars.json\"] }", "stacks/web/main.tf.json": src, "a.tfvars.json": src}
+			_, diags := Load(tree, ".")
+			Render(diags, tree, false)
+		})
+	}
+}
