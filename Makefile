@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .PHONY: help demo build test check fmt vet lint generated generate test-go bench clean
 
-CACHE   := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/terrace
+CACHE   := $(if $(filter Darwin,$(shell uname -s)),$(HOME)/Library/Caches,$(or $(XDG_CACHE_HOME),$(HOME)/.cache))/terrace
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TOOL    := go tool -modfile=tools/go.mod
 # The root package pattern does not reach into modules of their own (tools).

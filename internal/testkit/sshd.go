@@ -1,0 +1,109 @@
+package testkit
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// SSHServer is an sshd on loopback that lets in one key.
+type SSHServer struct {
+	Port int
+	// User is whom to connect as: the one who runs the tests.
+	User string
+	// Key is the client's private key, KeyFile the file that holds it.
+	Key, KeyFile string
+	// KnownHosts is the server's line for a known_hosts file.
+	KnownHosts string
+}
+
+// SSHD starts an sshd that ends with the test.
+func SSHD(t testing.TB) *SSHServer {
+	t.Helper()
+	sshd := ""
+	for _, path := range []string{"/usr/sbin/sshd", "/usr/local/sbin/sshd", "/opt/homebrew/sbin/sshd"} {
+		if _, err := os.Stat(path); err == nil {
+			sshd = path
+		}
+	}
+	if sshd == "" { // sshd insists on being called by its absolute path
+		t.Fatal("sshd is not installed; run: scripts/deps test")
+	}
+	dir := t.TempDir()
+	hostKey, clientKey := filepath.Join(dir, "host"), filepath.Join(dir, "client")
+	for _, file := range []string{hostKey, clientKey} {
+		if out, err := exec.CommandContext(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", file).CombinedOutput(); err != nil {
+			t.Fatalf("ssh-keygen: %v\n%s", err, out)
+		}
+	}
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &SSHServer{Port: FreePort(t), User: me.Username, Key: read(t, clientKey), KeyFile: clientKey}
+	s.KnownHosts = fmt.Sprintf("[127.0.0.1]:%d %s", s.Port, read(t, hostKey+".pub"))
+	config := fmt.Sprintf(`ListenAddress 127.0.0.1
+Port %d
+HostKey %s
+AuthorizedKeysFile %s
+StrictModes no
+UsePAM no
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PidFile none
+Subsystem sftp internal-sftp
+`, s.Port, hostKey, clientKey+".pub")
+	configFile := filepath.Join(dir, "sshd_config")
+	if err := os.WriteFile(configFile, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 {
+		if err := os.MkdirAll("/run/sshd", 0o755); err != nil { // what the service does before it starts
+			t.Fatal(err)
+		}
+	}
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(sshd, "-D", "-e", "-f", configFile) //nolint:noctx // ended by the cleanup
+	cmd.Stderr = log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		_ = log.Close()
+		if t.Failed() {
+			t.Logf("sshd said:\n%s", read(t, log.Name()))
+		}
+	})
+	Eventually(t, 10*time.Second, "sshd to listen", func() bool { return listens(s.Port) })
+	return s
+}
+
+func listens(port int) bool {
+	c, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), time.Second)
+	if err != nil {
+		return false
+	}
+	_ = c.Close()
+	return true
+}
+
+func read(t testing.TB, file string) string {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Error(err)
+	}
+	return string(data)
+}
