@@ -56,7 +56,7 @@ func (t *tx) DeleteInstance(project, stack, environment string) error {
 }
 
 func (t *tx) AdvanceInstances(project, environment string, stacks []string, r core.Release) error {
-	for chunk := range slices.Chunk(stacks, 10_000) { // databases bound the number of placeholders
+	for chunk := range slices.Chunk(stacks, 1000) { // databases bound the number of placeholders
 		args := []any{r.Number, r.Commit, project, environment}
 		for _, s := range chunk {
 			args = append(args, s)

@@ -214,7 +214,7 @@ func manyInstances(t *testing.T, s core.Store) {
 		return tx.PutInstance(core.InstanceState{Project: "shop", Stack: stacks[0], Environment: "production", Release: release("shop", 1)})
 	})
 	var names []string
-	for i := range 40_000 {
+	for i := range 1_600 {
 		names = append(names, fmt.Sprintf("never-seen-%d", i))
 	}
 	names = append(names, stacks[1:]...)
