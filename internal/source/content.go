@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/bmatcuk/doublestar/v4"
 
@@ -91,17 +94,31 @@ func (s *Source) contents(ctx context.Context, t *Tree, cfg *config.Config, root
 	if err := t.prefetch(ctx, m, cfg.Project.Engine, dirs); err != nil {
 		return nil, core.Errorf(core.Internal, "cannot read the files of %s: %w", t.repo, err)
 	}
-	g := newGraph(t, m, cfg.Project.Engine)
+	// A graph belongs to one goroutine; what two of them find out twice (the modules'
+	// digests) is little beside the stacks.
+	const share = 200
+	workers := max(1, min(runtime.GOMAXPROCS(0), len(instances)/share))
+	results, errs := make([]Content, len(instances)), make([]error, workers)
+	var working sync.WaitGroup
+	for w := range workers {
+		working.Go(func() {
+			g := newGraph(t, m, cfg.Project.Engine)
+			for i := w; i < len(instances) && errs[w] == nil; i += workers {
+				if errs[w] = ctx.Err(); errs[w] == nil {
+					results[i], errs[w] = g.content(root, instances[i])
+				}
+			}
+		})
+	}
+	working.Wait()
 	all := make(map[string]Content, len(instances))
-	for _, in := range instances {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		c, err := g.content(root, in)
+	for i, in := range instances {
+		all[in.Stack] = results[i]
+	}
+	for _, err := range errs {
 		if err != nil {
 			return nil, err
 		}
-		all[in.Stack] = c
 	}
 	return all, nil
 }
@@ -353,14 +370,15 @@ func (c *collector) declared(dir string) bool {
 
 // digest covers parts and provision: lengths keep ("ab", "c") apart from ("a", "bc").
 func digest(sets ...map[string]string) string {
-	h := sha256.New()
-	var b []byte
+	b := make([]byte, 0, 1<<10)
 	for _, set := range sets {
 		for _, name := range slices.Sorted(maps.Keys(set)) {
-			b = fmt.Appendf(b[:0], "%d:%s%d:%s", len(name), name, len(set[name]), set[name])
-			_, _ = h.Write(b)
+			for _, text := range []string{name, set[name]} {
+				b = append(append(strconv.AppendInt(b, int64(len(text)), 10), ':'), text...)
+			}
 		}
-		_, _ = h.Write([]byte{'\n'})
+		b = append(b, '\n')
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
 }

@@ -81,7 +81,12 @@ func (g *graph) summarise(dir string) (*summary, error) {
 		for _, r := range all[i].reads {
 			for _, p := range in.expand(r.path, maxLocals) {
 				for _, pattern := range in.expand(r.pattern, maxLocals) {
-					s.add(readingAt{reading{r.how, p, pattern, r.name, r.line}, e.path})
+					at := readingAt{reading{r.how, p, pattern, r.name, r.line}, e.path}
+					if settled, err := g.settled(s, dir, at); err != nil {
+						return nil, err
+					} else if !settled {
+						s.add(at)
+					}
 				}
 			}
 		}
@@ -106,6 +111,36 @@ func (s *summary) add(r readingAt) {
 	if len(s.reads) <= maxSummary {
 		s.reads = append(s.reads, r)
 	}
+}
+
+// settled reports whether a reading makes no difference whoever calls the module: it
+// leads to a file that counts as the module's own, or to nothing. That is nearly all of
+// them, and it is found out once instead of once for each stack.
+func (g *graph) settled(s *summary, dir string, r readingAt) (bool, error) {
+	if r.how == readSet || !strings.HasPrefix(r.path, string(markFolder)) || strings.ContainsAny(r.path, markRoot+string(markVariable)+unknown) {
+		return false, nil
+	}
+	p := locate(r.path, dir)
+	if !p.exact || p.outside {
+		return false, nil
+	}
+	real, err := g.tree.resolve(p.path)
+	if err != nil || real != p.path {
+		return false, nil
+	}
+	e := g.tree.find(real)
+	if e == nil {
+		return len(g.tree.under(real)) == 0, nil
+	}
+	own := path.Dir(real)
+	if aside(real) || !within(own, dir) || g.otherModule(dir, strings.TrimPrefix(own[len(dir):], "/")) && own != dir {
+		return false, nil
+	}
+	if r.how == readTemplate && e.kind != submodule {
+		inside, err := g.tree.parsed(g.mirror, templateForm, e)
+		return err == nil && len(inside.reads) == 0, err
+	}
+	return true, nil
 }
 
 // scope is what templates of a folder's files refer to.

@@ -16,6 +16,8 @@ import (
 type index struct {
 	// configs lists, by folder, the entries that an engine reads as configuration.
 	configs map[string][]int32
+	// tofu: some of them are for OpenTofu alone.
+	tofu bool
 }
 
 var configSuffixes = []string{".tf", ".tofu", ".tf.json", ".tofu.json"}
@@ -43,6 +45,7 @@ func (t *Tree) folders() *index {
 			if e.kind != submodule && isConfig(name) && !hidden(e.path) {
 				dir = folderName(dir)
 				t.index.configs[dir] = append(t.index.configs[dir], int32(i))
+				t.index.tofu = t.index.tofu || forTofu(name)
 			}
 		}
 	})
@@ -65,16 +68,16 @@ func (t *Tree) configFiles(dir, engine string) []*entry {
 	if err != nil {
 		return nil
 	}
-	all := t.folders().configs[real]
+	index := t.folders()
+	all := index.configs[real]
 	out := make([]*entry, 0, len(all))
 	for _, i := range all {
 		e := &t.entries[i]
-		tofu := strings.HasSuffix(e.path, ".tofu") || strings.HasSuffix(e.path, ".tofu.json")
-		if engine == "terraform" && tofu {
-			continue
-		}
-		if engine != "terraform" && !tofu && t.shadowed(e.path) {
-			continue
+		if index.tofu {
+			tofu := forTofu(e.path)
+			if engine == "terraform" && tofu || engine != "terraform" && !tofu && t.shadowed(e.path) {
+				continue
+			}
 		}
 		if e.kind == link {
 			if e = t.regular(e.path); e == nil {
@@ -84,6 +87,10 @@ func (t *Tree) configFiles(dir, engine string) []*entry {
 		out = append(out, e)
 	}
 	return out
+}
+
+func forTofu(p string) bool {
+	return strings.HasSuffix(p, ".tofu") || strings.HasSuffix(p, ".tofu.json")
 }
 
 func (t *Tree) shadowed(p string) bool {
@@ -141,8 +148,8 @@ func (t *Tree) prefetch(ctx context.Context, m *mirror, engine string, dirs []st
 		for _, dir := range dirs {
 			seen[dir] = true
 			for _, e := range t.configFiles(dir, engine) {
-				w := wantedParse{key: t.key(formOf(e.path), e), form: formOf(e.path), entry: e}
-				if _, ok := t.source.parses.get(w.key); !ok && !asked[w.key] {
+				w := wantedParse{key: t.key(formOf(e.path), e), form: formOf(e.path), entry: e, dir: dir}
+				if !asked[w.key] && !t.source.parses.has(w.key) {
 					asked[w.key] = true
 					wanted = append(wanted, w)
 				}
@@ -151,16 +158,16 @@ func (t *Tree) prefetch(ctx context.Context, m *mirror, engine string, dirs []st
 		if err := t.parseAll(ctx, m, wanted); err != nil {
 			return err
 		}
+		// Modules that what is new calls are likely to be new too. Those that are not
+		// found like this are looked through when their turn comes.
 		var next []string
-		for _, dir := range dirs {
-			for _, e := range t.configFiles(dir, engine) {
-				record, _ := t.source.parses.get(t.key(formOf(e.path), e))
-				p, _ := decode(record)
-				for _, c := range p.calls {
-					if d := path.Join(dir, c.source); isLocal(c.source) && !seen[d] && !strings.ContainsAny(d, allMarks) {
-						seen[d] = true
-						next = append(next, d)
-					}
+		for _, w := range wanted {
+			record, _ := t.source.parses.get(w.key)
+			p, _ := decode(record)
+			for _, c := range p.calls {
+				if d := path.Join(w.dir, c.source); isLocal(c.source) && !seen[d] && !strings.ContainsAny(d, allMarks) {
+					seen[d] = true
+					next = append(next, d)
 				}
 			}
 		}
@@ -173,6 +180,7 @@ type wantedParse struct {
 	key   parseKey
 	form  form
 	entry *entry
+	dir   string
 }
 
 func (t *Tree) parseAll(ctx context.Context, m *mirror, wanted []wantedParse) error {

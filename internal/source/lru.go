@@ -51,3 +51,11 @@ func (l *lru[V]) drop(e *list.Element) {
 	l.weight -= entry.weight
 	delete(l.items, entry.key)
 }
+
+func (l *lru[V]) clear() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.order.Init()
+	clear(l.items)
+	l.weight = 0
+}

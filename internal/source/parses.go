@@ -58,6 +58,16 @@ func (p *parses) get(key parseKey) (record string, ok bool) {
 	return record, ok
 }
 
+// has reports whether get would find something.
+func (p *parses) has(key parseKey) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.load()
+	_, young := p.young[key]
+	_, old := p.old[key]
+	return young || old
+}
+
 // put remembers a record; flush writes it down.
 func (p *parses) put(key parseKey, record string) {
 	p.mu.Lock()
@@ -179,7 +189,12 @@ func (p *parses) rewrite() {
 	}
 }
 
-func (p *parses) close() error {
+// unload gives the memory back, when the file has everything.
+func (p *parses) unload() {
 	p.flush()
-	return nil
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.pending) == 0 {
+		p.young, p.old, p.size, p.loaded = map[parseKey]string{}, nil, 0, false
+	}
 }

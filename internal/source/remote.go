@@ -27,6 +27,12 @@ func checkNames(repo, branch string) error {
 
 // shown cuts what was sent to a length that an answer may repeat.
 func shown(s string) string {
+	if scheme, rest, ok := strings.Cut(s, "://"); ok {
+		if authority, _, _ := strings.Cut(rest, "/"); strings.Contains(authority, "@") {
+			at := strings.LastIndexByte(authority, '@')
+			s = scheme + "://…" + rest[at:] // what comes before may be a credential
+		}
+	}
 	const max = 200
 	if len(s) > max {
 		return s[:max] + "…"

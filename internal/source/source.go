@@ -61,6 +61,7 @@ type Source struct {
 	trees   *lru[*Tree]
 	configs *lru[*loadedConfig]
 	content *lru[map[string]Content]
+	relaxer *time.Timer
 }
 
 // New opens the folder of mirrors, making it if needed.
@@ -85,11 +86,12 @@ func New(dir string, opts Options) (*Source, error) {
 		dir: dir, opts: opts, gitConfig: filepath.Join(dir, "gitconfig"),
 		mirrors: map[string]*mirror{}, flights: map[string]*flight{},
 		parses: newParses(filepath.Join(dir, "parses"), opts.CacheBytes), modules: config.NewModuleCache(),
-		trees: newLRU[*Tree](16 << 20), configs: newLRU[*loadedConfig](16 << 20), content: newLRU[map[string]Content](24 << 20),
+		trees: newLRU[*Tree](12 << 20), configs: newLRU[*loadedConfig](12 << 20), content: newLRU[map[string]Content](16 << 20),
 	}
 	if err := os.WriteFile(s.gitConfig, []byte(remoteConfig()), 0o600); err != nil {
 		return nil, core.Errorf(core.Unavailable, "cannot write to the folder of mirrors: %w", err)
 	}
+	s.relaxer = time.AfterFunc(relaxAfter, s.relax)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.sweep()
 	return s, nil
@@ -100,12 +102,25 @@ func (s *Source) Close() error {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
+	s.relaxer.Stop()
 	s.cancel()
 	s.working.Wait()
 	for _, m := range s.mirrors {
 		m.closeBatch()
 	}
-	return s.parses.close()
+	s.parses.flush()
+	return nil
+}
+
+// relaxAfter is how long nothing was asked before memory is given back: an idle server
+// is small. What comes next reads the file of parses again.
+const relaxAfter = 5 * time.Minute
+
+func (s *Source) relax() {
+	s.trees.clear()
+	s.configs.clear()
+	s.content.clear()
+	s.parses.unload()
 }
 
 // remoteConfig is the git configuration for talking to remotes: that of the user who

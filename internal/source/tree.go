@@ -56,6 +56,7 @@ type Tree struct {
 // Tree returns the files of a commit. NotFound when neither the mirror nor the remote
 // has it.
 func (s *Source) Tree(ctx context.Context, repo, commit string) (*Tree, error) {
+	s.relaxer.Reset(relaxAfter)
 	hash, err := s.treeHash(ctx, repo, commit)
 	if err != nil {
 		return nil, err
