@@ -34,9 +34,7 @@ func main() {
 	flag.StringVar(&r.api, "api", os.Getenv("TOFU_RELEASES_API"), "list of versions (TOFU_RELEASES_API; default: OpenTofu's)")
 	flag.StringVar(&r.mirror, "mirror", os.Getenv("TOFU_RELEASES_MIRROR"), "artifacts, a URL with {{ .Version }} and {{ .Artifact }} (TOFU_RELEASES_MIRROR; default: OpenTofu's)")
 	flag.Parse()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-	defer cancel()
-	if err := run(ctx, r, *out); err != nil {
+	if err := run(context.Background(), r, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "download-tofu:", err)
 		os.Exit(1)
 	}
@@ -44,6 +42,8 @@ func main() {
 
 // run downloads r and moves it to out, which is complete or absent.
 func run(ctx context.Context, r release, out string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
 	program, err := r.download(ctx)
 	if err != nil {
 		return err
