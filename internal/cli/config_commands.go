@@ -220,8 +220,8 @@ func configFile(args []string) (string, error) {
 	return name, nil
 }
 
-// folder is the absolute path of the folder that an argument names, by default the
-// current one.
+// folder is the absolute path of the folder that an argument names, or of the
+// terrace.hcl that it names; by default the current one.
 func folder(args []string) (string, error) {
 	dir := "."
 	if len(args) > 0 {
@@ -232,7 +232,10 @@ func folder(args []string) (string, error) {
 		return "", err
 	}
 	if !info.IsDir() {
-		return "", core.Errorf(core.Invalid, "%s is not a folder; name the folder of %s", dir, config.FileName)
+		if filepath.Base(dir) != config.FileName {
+			return "", core.Errorf(core.Invalid, "%s is not a folder; name the folder of %s", dir, config.FileName)
+		}
+		dir = filepath.Dir(dir)
 	}
 	return filepath.Abs(dir)
 }

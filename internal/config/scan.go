@@ -29,7 +29,7 @@ type rootModule struct {
 
 // knownEnvironments are names that mean an environment, in the order in which changes
 // usually go through them.
-var knownEnvironments = []string{"sandbox", "dev", "develop", "development", "test", "testing", "int", "integration", "qa", "uat", "stage", "staging", "stg", "preprod", "pre-production", "prod", "production", "prd", "live"}
+var knownEnvironments = []string{"dev", "develop", "development", "test", "testing", "int", "integration", "qa", "uat", "stage", "staging", "stg", "preprod", "pre-production", "prod", "production", "prd"}
 
 var surveySchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "terraform"}, {Type: "module", LabelNames: []string{"name"}}, {Type: "data", LabelNames: []string{"type", "name"}}}}

@@ -162,6 +162,9 @@ func (l *load) variables() {
 }
 
 func (l *load) similarValue(name string, p *place) string {
+	if slices.Contains([]string{"environment", "environment_name", "env"}, name) {
+		return fmt.Sprintf(" In inputs, %s = environment.name.", name)
+	}
 	for _, e := range l.envs {
 		for _, n := range sortedKeys(e.values) {
 			if p.module.variables[n] == nil && closest(name, []string{n}) != "" {
