@@ -53,6 +53,11 @@ var _ executor.Starter = (*Starter)(nil)
 
 // New checks the options and makes Dir.
 func New(o Options) (*Starter, error) {
+	// A program that takes `exec` for something else, and starts a server, would start
+	// itself for ever.
+	if run := os.Getenv(runVariable); run != "" {
+		return nil, core.Errorf(core.Invalid, "this is the run %s: no server that starts runs can be started inside of one", run)
+	}
 	var err error
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return nil, err
@@ -103,7 +108,7 @@ func (s *Starter) Start(ctx context.Context, spec executor.Spec, exited func(how
 	if err != nil {
 		return 0, "", core.Errorf(core.Unavailable, "the runner of %s could not be started: %w", spec.Run, err)
 	}
-	p, err := process.Start(process.Command{Args: []string{s.o.Exe, "exec"}, Dir: dir, Env: environment(dir), Stdin: orders, Stdout: output, Stderr: output, Session: true})
+	p, err := process.Start(process.Command{Args: []string{s.o.Exe, "exec"}, Dir: dir, Env: append(environment(dir), runVariable+"="+spec.Run), Stdin: orders, Stdout: output, Stderr: output, Session: true})
 	if err = errors.Join(err, orders.Close()); err != nil {
 		return 0, "", core.Errorf(core.Unavailable, "the runner of %s could not be started: %w", spec.Run, errors.Join(err, give.Close()))
 	}
@@ -154,6 +159,9 @@ func ending(err error) string {
 	}
 	return "its process ended"
 }
+
+// runVariable tells a runner, and what it starts, that they belong to a run.
+const runVariable = "TERRACE_RUN"
 
 const outputName = "runner.log"
 

@@ -239,6 +239,9 @@ func TestWhatCannotBeStarted(t *testing.T) {
 	if _, _, err := w.Start(ctx, executor.Spec{Run: "r-x"}, nil); err == nil {
 		t.Error("started although the server stops")
 	}
+	if out, err := exec.Command("env", runVariable+"=r-1", os.Args[0], "-test.run=TestInterruptEndsARunner").CombinedOutput(); err == nil || !strings.Contains(string(out), "this is the run r-1") {
+		t.Errorf("a server inside of a run: %v\n%s", err, out)
+	}
 	text := filepath.Join(t.TempDir(), "text")
 	if err := os.WriteFile(text, []byte("no program"), 0o700); err != nil {
 		t.Fatal(err)
