@@ -238,7 +238,7 @@ func (w *world) act(d Decision, fresh bool) bool {
 	case Start:
 		return w.start(d, fresh)
 	case Supersede:
-		return w.supersede(d)
+		return w.supersede(d, fresh)
 	case CancelRun:
 		return w.stop(w.run(d.Run))
 	case StopWatch:
@@ -390,10 +390,13 @@ func (w *world) start(d Start, fresh bool) bool {
 	return true
 }
 
-func (w *world) supersede(d Supersede) bool {
+func (w *world) supersede(d Supersede, fresh bool) bool {
 	ro, st := w.stage(d.Stage)
 	if d.By < ro.Release.Number {
 		w.t.Fatalf("release %d superseded by an older one, %d", ro.Release.Number, d.By)
+	}
+	if fresh && st.Status.HoldsLease() {
+		w.mayGiveWay(ro, st, d.By)
 	}
 	if d.Run != "" {
 		r := w.run(d.Run)
@@ -417,6 +420,28 @@ func (w *world) supersede(d Supersede) bool {
 	}
 	w.endStage(ro, st, core.StageSuperseded)
 	return true
+}
+
+// mayGiveWay asserts rules 6 and 7 of a stage that holds the lease.
+func (w *world) mayGiveWay(ro *Rollout, st *Stage, by int64) {
+	if by > ro.Release.Number && (ro.Release.Barrier || st.Config.Every) {
+		w.t.Fatalf("%s of release %d may not be skipped and gives way to %d", st.ID, ro.Release.Number, by)
+	}
+	applied := false
+	for _, r := range w.runsOf(st.ID) {
+		applied = applied || r.Applied
+	}
+	onlyDestructions, isPaused := true, false
+	for _, in := range w.view(ro, st) {
+		onlyDestructions = onlyDestructions && (in.Removed || in.Need == NeedNothing)
+		isPaused = isPaused || in.Run != nil && in.Run.Code == core.CodeInconclusive
+		if in.Run != nil && in.Run.Status.Active() && (applied || isPaused && in.Run.Applied) {
+			w.t.Fatalf("rule 6: %s gives way while %s is %s, after something was applied", st.ID, in.Run.ID, in.Run.Status)
+		}
+	}
+	if applied && !onlyDestructions && !isPaused {
+		w.t.Fatalf("rule 6: %s has applied and gives way to release %d", st.ID, by)
+	}
 }
 
 func (w *world) stop(r *core.Run) bool {

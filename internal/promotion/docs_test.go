@@ -1,0 +1,118 @@
+package promotion
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/terrace-cd/terrace/internal/core"
+)
+
+// TestDocsNameWhatExists keeps the table of docs/promotion.md true: all 28 rules are
+// there, with files and tests that exist, and every rule's test is named.
+func TestDocsNameWhatExists(t *testing.T) {
+	t.Parallel()
+	tests := testsOf(t)
+	row := regexp.MustCompile(`^\| (\d+) \| (.*?) \| (.*?) \|$`)
+	quoted := regexp.MustCompile("`([^`]+)`")
+	rules, named := []int{}, map[string]bool{}
+	for _, line := range strings.Split(doc(t, "promotion.md"), "\n") {
+		m := row.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		number, _ := strconv.Atoi(m[1])
+		rules = append(rules, number)
+		if m[2] == "later" {
+			continue
+		}
+		for _, file := range quoted.FindAllStringSubmatch(m[2], -1) {
+			if _, err := os.Stat(file[1]); err != nil {
+				t.Errorf("rule %d: %v", number, err)
+			}
+		}
+		for _, test := range quoted.FindAllStringSubmatch(m[3], -1) {
+			named[test[1]] = true
+			if !slices.Contains(tests, test[1]) {
+				t.Errorf("rule %d: there is no %s", number, test[1])
+			}
+		}
+	}
+	want := []int{}
+	for i := 1; i <= 28; i++ {
+		want = append(want, i)
+	}
+	if diff := cmp.Diff(want, rules); diff != "" {
+		t.Errorf("rules in the table (-want +got):\n%s", diff)
+	}
+	for _, test := range tests {
+		if strings.HasPrefix(test, "TestRule") && !named[test] {
+			t.Errorf("%s is not in the table", test)
+		}
+	}
+}
+
+// TestDocsDrawTheTransitionTable compares docs/model.md with core's table.
+func TestDocsDrawTheTransitionTable(t *testing.T) {
+	t.Parallel()
+	_, block, ok := strings.Cut(doc(t, "model.md"), "```moves\n")
+	if !ok {
+		t.Fatal("docs/model.md has no block of moves")
+	}
+	block, _, _ = strings.Cut(block, "```")
+	got := strings.Split(strings.TrimSpace(block), "\n")
+	want := []string{}
+	for _, from := range core.RunStatuses() {
+		line := string(from) + ":"
+		for _, to := range core.RunStatuses() {
+			if core.CanMove(from, to, core.ByReconciler|core.ByExecutor|core.ByRunner|core.ByPerson) {
+				line += " " + string(to)
+			}
+		}
+		if !from.Terminal() {
+			want = append(want, line)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("docs/model.md (-want +got):\n%s", diff)
+	}
+}
+
+func doc(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func testsOf(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, name := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && strings.HasPrefix(f.Name.Name, "Test") {
+				out = append(out, f.Name.Name)
+			}
+		}
+	}
+	return out
+}
