@@ -161,7 +161,8 @@ func (s *settings) watch(ctx context.Context, c *client.Client, cmd *cobra.Comma
 	for {
 		ro, err := c.Rollout(ctx, id)
 		if err != nil {
-			if ctx.Err() == nil && client.IsUnreachable(err) {
+			var away *client.Unreachable
+			if ctx.Err() == nil && errors.As(err, &away) {
 				say("server", "the server cannot be reached; trying on")
 			} else {
 				return err

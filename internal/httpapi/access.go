@@ -10,19 +10,19 @@ import (
 )
 
 func (a *API) accessRoutes(r *routes) {
-	type environment struct {
-		projectPath
+	type EnvironmentPath struct {
+		ProjectPath
 		Environment string `path:"environment" maxLength:"63"`
 	}
-	type secret struct {
-		environment
+	type SecretPath struct {
+		EnvironmentPath
 		Name string `path:"name" maxLength:"128"`
 	}
 	type setSecret struct {
-		secret
+		SecretPath
 		Body wire.SecretValue
 	}
-	add(r, forPeople, http.MethodGet, "/api/v1/projects/{project}/secrets/{environment}", "list-secrets", "Names of an environment's secrets", func(ctx context.Context, in *environment) (*body[[]string], error) {
+	add(r, forPeople, http.MethodGet, "/api/v1/projects/{project}/secrets/{environment}", "list-secrets", "Names of an environment's secrets", func(ctx context.Context, in *EnvironmentPath) (*body[[]string], error) {
 		names, err := a.Access.Secrets(ctx, in.Project, in.Environment)
 		if names == nil {
 			names = []string{}
@@ -32,7 +32,7 @@ func (a *API) accessRoutes(r *routes) {
 	add(r, forPeople, http.MethodPut, "/api/v1/projects/{project}/secrets/{environment}/{name}", "set-secret", "Store a secret", func(ctx context.Context, in *setSecret) (*none, error) {
 		return &none{}, a.Access.SetSecret(ctx, by(ctx), in.Project, in.Environment, in.Name, []byte(in.Body.Value))
 	})
-	add(r, forPeople, http.MethodDelete, "/api/v1/projects/{project}/secrets/{environment}/{name}", "remove-secret", "Forget a secret", func(ctx context.Context, in *secret) (*none, error) {
+	add(r, forPeople, http.MethodDelete, "/api/v1/projects/{project}/secrets/{environment}/{name}", "remove-secret", "Forget a secret", func(ctx context.Context, in *SecretPath) (*none, error) {
 		return &none{}, a.Access.RemoveSecret(ctx, by(ctx), in.Project, in.Environment, in.Name)
 	})
 	add(r, forPeople, http.MethodGet, "/api/v1/tokens", "list-tokens", "People's tokens", func(ctx context.Context, _ *struct{}) (*body[[]wire.Token], error) {

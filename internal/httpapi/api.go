@@ -47,16 +47,16 @@ type API struct {
 // bodyLimit bounds what a request may carry, in bytes, where no route says otherwise.
 const bodyLimit = 8 << 20
 
-// problem is how every error looks on the wire.
-type problem struct {
+// apiError is how every error looks on the wire.
+type apiError struct {
 	Code    string   `json:"code"`
 	Message string   `json:"message"`
 	Details []string `json:"details,omitempty"`
 	status  int
 }
 
-func (p *problem) Error() string  { return p.Message }
-func (p *problem) GetStatus() int { return p.status }
+func (p *apiError) Error() string  { return p.Message }
+func (p *apiError) GetStatus() int { return p.status }
 
 // statuses maps codes to HTTP; the only place that does.
 var statuses = map[core.Code]int{
@@ -68,7 +68,7 @@ func init() {
 	// huma makes its own errors (a body that does not fit its schema) through this
 	// hook; there is no other way to give them our shape.
 	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
-		p := &problem{Code: string(core.Invalid), Message: message, status: status}
+		p := &apiError{Code: string(core.Invalid), Message: message, status: status}
 		for code, s := range statuses {
 			if s == status {
 				p.Code = string(code)
@@ -86,20 +86,20 @@ func init() {
 	}
 }
 
-// toProblem turns any error into what the client sees.
-func toProblem(err error) *problem {
-	var p *problem
+// toAPIError turns any error into what the client sees.
+func toAPIError(err error) *apiError {
+	var p *apiError
 	if errors.As(err, &p) {
 		return p
 	}
 	var e *core.Error
 	if errors.As(err, &e) {
-		return &problem{Code: string(e.Code), Message: e.Message, status: statuses[e.Code]}
+		return &apiError{Code: string(e.Code), Message: e.Message, status: statuses[e.Code]}
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return &problem{Code: string(core.Unavailable), Message: "the request was given up before it was done", status: http.StatusServiceUnavailable}
+		return &apiError{Code: string(core.Unavailable), Message: "the request was given up before it was done", status: http.StatusServiceUnavailable}
 	}
-	return &problem{Code: string(core.Internal), Message: "something went wrong inside the server; its log says what", status: http.StatusInternalServerError}
+	return &apiError{Code: string(core.Internal), Message: "something went wrong inside the server; its log says what", status: http.StatusInternalServerError}
 }
 
 // permission is who may use a route.
@@ -133,7 +133,7 @@ func add[I, O any](r *routes, who permission, method, path, id, summary string, 
 	op := huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, MaxBodyBytes: bodyLimit,
 		Middlewares: huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
 			if err := allow(ctx.Context(), who); err != nil {
-				p := toProblem(err)
+				p := toAPIError(err)
 				_ = huma.WriteErr(r.api, ctx, p.status, p.Message)
 				return
 			}
@@ -149,7 +149,7 @@ func add[I, O any](r *routes, who permission, method, path, id, summary string, 
 	huma.Register(r.api, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := h(ctx, in)
 		if err != nil {
-			p := toProblem(err)
+			p := toAPIError(err)
 			if p.status >= http.StatusInternalServerError {
 				r.self.Log.Error("request failed", "operation", id, "error", err)
 			}
@@ -175,7 +175,7 @@ func (r *routes) raw(who permission, method, path string, h func(http.ResponseWr
 
 // refuse writes an error that is not huma's business.
 func (a *API) refuse(w http.ResponseWriter, err error) {
-	p := toProblem(err)
+	p := toAPIError(err)
 	if p.status >= http.StatusInternalServerError {
 		a.Log.Error("request failed", "error", err)
 	}

@@ -14,14 +14,14 @@ func (a *API) inventoryRoutes(r *routes) {
 	add(r, forPeople, http.MethodGet, "/api/v1/projects/{project}/inventory/{environment}/{stack}", "inventory", "An Ansible inventory from an instance's outputs", a.inventory)
 }
 
-type instancePath struct {
-	projectPath
+type InstancePath struct {
+	ProjectPath
 	Environment string `path:"environment" maxLength:"63"`
 	Stack       string `path:"stack" maxLength:"63"`
 }
 
 // inventory evaluates the ansible block of the release that the instance runs.
-func (a *API) inventory(ctx context.Context, in *instancePath) (*body[json.RawMessage], error) {
+func (a *API) inventory(ctx context.Context, in *InstancePath) (*body[json.RawMessage], error) {
 	p, err := a.Projects.Get(ctx, in.Project)
 	if err != nil {
 		return nil, err

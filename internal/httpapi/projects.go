@@ -14,7 +14,7 @@ import (
 // body is an answer with a JSON body.
 type body[T any] struct{ Body T }
 
-type projectPath struct {
+type ProjectPath struct {
 	Project string `path:"project" maxLength:"63"`
 }
 
@@ -36,7 +36,7 @@ func (a *API) projectRoutes(r *routes) {
 		out, err := a.Board.ProjectOf(ctx, p, true)
 		return &body[wire.Project]{out}, err
 	}, created)
-	add(r, forPeople, http.MethodGet, "/api/v1/projects/{project}", "show-project", "One project, with its webhook", func(ctx context.Context, in *projectPath) (*body[wire.Project], error) {
+	add(r, forPeople, http.MethodGet, "/api/v1/projects/{project}", "show-project", "One project, with its webhook", func(ctx context.Context, in *ProjectPath) (*body[wire.Project], error) {
 		p, err := a.Projects.Get(ctx, in.Project)
 		if err != nil {
 			return nil, err
@@ -45,35 +45,35 @@ func (a *API) projectRoutes(r *routes) {
 		return &body[wire.Project]{out}, err
 	})
 	type remove struct {
-		projectPath
+		ProjectPath
 		Force bool `query:"force" doc:"also when states still have resources"`
 	}
 	add(r, forPeople, http.MethodDelete, "/api/v1/projects/{project}", "remove-project", "Forget a project", func(ctx context.Context, in *remove) (*none, error) {
 		return &none{}, a.Projects.Remove(ctx, by(ctx), in.Project, in.Force)
 	})
-	add(r, forPeople, http.MethodPost, "/api/v1/projects/{project}/acknowledge", "acknowledge-history", "Accept a rewritten history", func(ctx context.Context, in *projectPath) (*none, error) {
+	add(r, forPeople, http.MethodPost, "/api/v1/projects/{project}/acknowledge", "acknowledge-history", "Accept a rewritten history", func(ctx context.Context, in *ProjectPath) (*none, error) {
 		return &none{}, a.Projects.Acknowledge(ctx, by(ctx), in.Project)
 	})
 	type status struct {
-		projectPath
+		ProjectPath
 		Why bool `query:"why"`
 	}
 	add(r, forPeople, http.MethodGet, "/api/v1/projects/{project}/status", "status", "Stacks by environments", func(ctx context.Context, in *status) (*body[wire.Status], error) {
 		out, err := a.Board.Status(ctx, in.Project, in.Why)
 		return &body[wire.Status]{out}, err
 	})
-	type environment struct {
-		projectPath
+	type EnvironmentPath struct {
+		ProjectPath
 		Environment string `path:"environment" maxLength:"63"`
 	}
 	type hold struct {
-		environment
+		EnvironmentPath
 		Body wire.Reason
 	}
 	add(r, forPeople, http.MethodPost, "/api/v1/projects/{project}/environments/{environment}/hold", "hold", "Let nothing enter an environment", func(ctx context.Context, in *hold) (*none, error) {
 		return &none{}, a.Access.Hold(ctx, by(ctx), in.Project, in.Environment, in.Body.Reason)
 	})
-	add(r, forPeople, http.MethodDelete, "/api/v1/projects/{project}/environments/{environment}/hold", "unhold", "Lift a hold", func(ctx context.Context, in *environment) (*none, error) {
+	add(r, forPeople, http.MethodDelete, "/api/v1/projects/{project}/environments/{environment}/hold", "unhold", "Lift a hold", func(ctx context.Context, in *EnvironmentPath) (*none, error) {
 		return &none{}, a.Access.Unhold(ctx, by(ctx), in.Project, in.Environment)
 	})
 	type events struct {
@@ -89,7 +89,7 @@ func (a *API) projectRoutes(r *routes) {
 
 func (a *API) rolloutRoutes(r *routes) {
 	type list struct {
-		projectPath
+		ProjectPath
 		Limit int `query:"limit" minimum:"1" maximum:"1000" default:"20"`
 	}
 	add(r, forPeople, http.MethodGet, "/api/v1/projects/{project}/rollouts", "list-rollouts", "Rollouts, newest first", func(ctx context.Context, in *list) (*body[[]wire.Rollout], error) {
@@ -97,7 +97,7 @@ func (a *API) rolloutRoutes(r *routes) {
 		return &body[[]wire.Rollout]{out}, err
 	})
 	type start struct {
-		projectPath
+		ProjectPath
 		Body wire.StartRollout
 	}
 	add(r, forPeople, http.MethodPost, "/api/v1/projects/{project}/rollouts", "start-rollout", "Promote a release, or try again", func(ctx context.Context, in *start) (*body[wire.Rollout], error) {
@@ -123,13 +123,13 @@ func (a *API) rolloutRoutes(r *routes) {
 	})
 }
 
-type runPath struct {
+type RunPath struct {
 	ID string `path:"id" maxLength:"64"`
 }
 
 func (a *API) runRoutes(r *routes) {
 	type list struct {
-		projectPath
+		ProjectPath
 		Environment string `query:"environment" maxLength:"63"`
 		Stack       string `query:"stack" maxLength:"63"`
 		Rollout     string `query:"rollout" maxLength:"64"`
@@ -139,16 +139,16 @@ func (a *API) runRoutes(r *routes) {
 		out, err := a.Board.AllRuns(ctx, core.RunFilter{Project: in.Project, Environment: in.Environment, Stack: in.Stack, Rollout: in.Rollout, Limit: in.Limit})
 		return &body[[]wire.Run]{out}, err
 	})
-	add(r, forPeople, http.MethodGet, "/api/v1/runs/{id}", "show-run", "One run", func(ctx context.Context, in *runPath) (*body[wire.Run], error) {
+	add(r, forPeople, http.MethodGet, "/api/v1/runs/{id}", "show-run", "One run", func(ctx context.Context, in *RunPath) (*body[wire.Run], error) {
 		out, err := a.Board.Run(ctx, in.ID)
 		return &body[wire.Run]{out}, err
 	})
-	add(r, forPeople, http.MethodGet, "/api/v1/runs/{id}/plan", "show-plan", "A run's plan, masked", func(ctx context.Context, in *runPath) (*body[*wire.Plan], error) {
+	add(r, forPeople, http.MethodGet, "/api/v1/runs/{id}/plan", "show-plan", "A run's plan, masked", func(ctx context.Context, in *RunPath) (*body[*wire.Plan], error) {
 		out, err := a.Board.Plan(ctx, in.ID)
 		return &body[*wire.Plan]{out}, err
 	})
 	type logs struct {
-		runPath
+		RunPath
 		After int64 `query:"after" minimum:"0"`
 		Limit int   `query:"limit" minimum:"1" maximum:"1000" default:"500"`
 	}
@@ -157,7 +157,7 @@ func (a *API) runRoutes(r *routes) {
 		return &body[[]wire.LogChunk]{out}, err
 	})
 	type reason struct {
-		runPath
+		RunPath
 		Body *wire.Reason `required:"false"`
 	}
 	decide := func(path, id, summary string, f func(ctx context.Context, by, run, reason string) (core.Run, error)) {

@@ -16,7 +16,7 @@ const planLimit = 64 << 20
 // runnerRoutes are what a runner says about its run. Each is good for repeating.
 func (a *API) runnerRoutes(r *routes) {
 	type in[T any] struct {
-		runPath
+		RunPath
 		Body T
 	}
 	add(r, forRunners, http.MethodPost, "/api/v1/runs/{id}/claim", "claim-run", "Begin an attempt", func(ctx context.Context, i *in[wire.Claim]) (*body[wire.Job], error) {
@@ -41,7 +41,7 @@ func (a *API) runnerRoutes(r *routes) {
 	add(r, forRunners, http.MethodPost, "/api/v1/runs/{id}/finish", "finish-run", "An attempt ends", func(ctx context.Context, i *in[wire.Finish]) (*none, error) {
 		return &none{}, a.Runs.Finish(ctx, runner(ctx), i.ID, i.Body)
 	})
-	add(r, forRunners, http.MethodPost, "/api/v1/runs/{id}/heartbeat", "heartbeat", "The runner lives", func(ctx context.Context, i *runPath) (*body[wire.Beat], error) {
+	add(r, forRunners, http.MethodPost, "/api/v1/runs/{id}/heartbeat", "heartbeat", "The runner lives", func(ctx context.Context, i *RunPath) (*body[wire.Beat], error) {
 		run, err := a.Runs.Heartbeat(ctx, runner(ctx), i.ID)
 		over := run.Kind == core.KindVerify && run.CancelBy == runs.BakeOver
 		return &body[wire.Beat]{wire.Beat{Cancel: run.Cancel && !over, Stop: run.Cancel && over}}, err

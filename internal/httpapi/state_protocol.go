@@ -68,8 +68,8 @@ func (h *stateHandler) route(methods map[string]stateMethod) http.HandlerFunc {
 // refuse answers with an error and writes the one line about it. Who loses a lock is
 // told the holder's lock info, as the protocol wants.
 func (h *stateHandler) refuse(w http.ResponseWriter, req *http.Request, caller state.Caller, err error) {
-	problem := toProblem(err)
-	status := problem.status
+	apiError := toAPIError(err)
+	status := apiError.status
 	var tooLarge *http.MaxBytesError
 	var locked *state.Locked
 	switch {
@@ -89,7 +89,7 @@ func (h *stateHandler) refuse(w http.ResponseWriter, req *http.Request, caller s
 	h.log.Log(req.Context(), level, "state request refused", "method", req.Method, "path", req.URL.EscapedPath(), "status", status,
 		"by", caller.By, "from", req.RemoteAddr, "error", err)
 	if locked == nil {
-		writeJSON(w, status, problem)
+		writeJSON(w, status, apiError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -19,22 +19,17 @@ func person(ctx context.Context) state.Caller {
 
 // stateRoutes are people's view of states.
 func (a *API) stateRoutes(r *routes) {
-	type instance struct {
-		projectPath
-		Environment string `path:"environment" maxLength:"63"`
-		Stack       string `path:"stack" maxLength:"63"`
-	}
-	add(r, forPeople, http.MethodGet, "/api/v1/projects/{project}/states", "list-states", "The current state of every instance", func(ctx context.Context, in *projectPath) (*body[[]wire.StateVersion], error) {
+	add(r, forPeople, http.MethodGet, "/api/v1/projects/{project}/states", "list-states", "The current state of every instance", func(ctx context.Context, in *ProjectPath) (*body[[]wire.StateVersion], error) {
 		out, err := a.State.List(ctx, in.Project)
 		return &body[[]wire.StateVersion]{out}, err
 	})
 	const one = "/api/v1/projects/{project}/states/{environment}/{stack}"
-	add(r, forPeople, http.MethodGet, one, "show-state", "An instance's state, without what is secret in it", func(ctx context.Context, in *instance) (*body[wire.State], error) {
+	add(r, forPeople, http.MethodGet, one, "show-state", "An instance's state, without what is secret in it", func(ctx context.Context, in *InstancePath) (*body[wire.State], error) {
 		out, err := a.State.Show(ctx, in.Project, in.Stack, in.Environment)
 		return &body[wire.State]{out}, err
 	})
 	type versions struct {
-		instance
+		InstancePath
 		Limit int `query:"limit" minimum:"0" doc:"0 means all"`
 	}
 	add(r, forPeople, http.MethodGet, one+"/versions", "list-state-versions", "An instance's state versions, newest first", func(ctx context.Context, in *versions) (*body[[]wire.StateVersion], error) {
@@ -42,7 +37,7 @@ func (a *API) stateRoutes(r *routes) {
 		return &body[[]wire.StateVersion]{out}, err
 	})
 	type unlock struct {
-		instance
+		InstancePath
 		Body wire.Reason
 	}
 	add(r, forPeople, http.MethodPost, one+"/unlock", "unlock-state", "Take a state's lock away", func(ctx context.Context, in *unlock) (*none, error) {

@@ -1,0 +1,365 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/service/state"
+	"github.com/terrace-cd/terrace/internal/testkit"
+)
+
+// engines runs a test with OpenTofu, and with Terraform where the machine has it.
+func engines(t *testing.T, test func(t *testing.T, exe string)) {
+	found := map[string]string{"tofu": testkit.Tofu(t)}
+	if exe, ok := testkit.Terraform(t); ok {
+		found["terraform"] = exe
+	}
+	for name, exe := range found {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, exe)
+		})
+	}
+}
+
+// work is a root module whose state is in a backend.
+type work struct {
+	*testing.T
+	b        *backend
+	exe, dir string
+	env      []string
+}
+
+const config = `terraform {
+  backend "http" {}
+}
+variable "value" { default = "one" }
+resource "terraform_data" "a" { input = var.value }
+resource "terraform_data" "b" { input = terraform_data.a.output }
+output "value" { value = terraform_data.b.output }
+`
+
+// newWork writes a root module and runs init, everything about the backend coming
+// from the environment.
+func newWork(b *backend, exe, token string) *work {
+	b.Helper()
+	w := &work{T: b.T, b: b, exe: exe, dir: b.TempDir()}
+	w.env = testkit.EngineEnv(b.T, "TF_HTTP_ADDRESS="+b.URL+address, "TF_HTTP_LOCK_ADDRESS="+b.URL+address, "TF_HTTP_UNLOCK_ADDRESS="+b.URL+address,
+		"TF_HTTP_LOCK_METHOD=LOCK", "TF_HTTP_UNLOCK_METHOD=UNLOCK", "TF_HTTP_USERNAME=terrace", "TF_HTTP_PASSWORD="+token,
+		"TF_HTTP_RETRY_WAIT_MIN=0", "TF_HTTP_RETRY_WAIT_MAX=1")
+	if err := os.WriteFile(filepath.Join(w.dir, "main.tf"), []byte(config), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	w.run("init")
+	b.methods()
+	return w
+}
+
+// try runs the engine.
+func (w *work) try(args ...string) (string, error) {
+	cmd := exec.CommandContext(w.Context(), w.exe, append(args, "-no-color")...)
+	cmd.Dir, cmd.Env = w.dir, w.env
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// run is try that has to succeed.
+func (w *work) run(args ...string) string {
+	w.Helper()
+	out, err := w.try(args...)
+	if err != nil {
+		w.Fatalf("%s %s: %v\n%s", filepath.Base(w.exe), strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// asked wants these methods to have been used since the last look.
+func (w *work) asked(want string) {
+	w.Helper()
+	if got := w.b.methods(); got != want {
+		w.Errorf("asked %s, want %s", got, want)
+	}
+}
+
+func (w *work) versions() int {
+	w.Helper()
+	all, err := w.b.state.Versions(w.Context(), "shop", "web", "dev", 0)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return len(all)
+}
+
+// unlocked wants nobody to hold the lock.
+func (w *work) unlocked() {
+	w.Helper()
+	shown, err := w.b.state.Show(w.Context(), "shop", "web", "dev")
+	if err != nil || shown.Lock != nil {
+		w.Errorf("the lock is still held: %+v, %v", shown.Lock, err)
+	}
+}
+
+// output is the state's output, read by the engine itself.
+func (w *work) output(want string) {
+	w.Helper()
+	if got := strings.TrimSpace(w.run("output", "-raw", "value")); got != want {
+		w.Errorf("the output is %q, want %q", got, want)
+	}
+}
+
+func TestEngineLifecycle(t *testing.T) {
+	engines(t, func(t *testing.T, exe string) {
+		b := newBackend(t)
+		w := newWork(b, exe, "ana-token")
+		w.run("plan", "-input=false", "-out=plan")
+		w.asked("LOCK GET UNLOCK")
+		w.run("apply", "-input=false", "plan")
+		if asked := b.methods(); !strings.HasPrefix(asked, "LOCK GET") || !strings.HasSuffix(asked, "POST UNLOCK") {
+			t.Errorf("apply asked %s", asked)
+		}
+		w.output("one")
+		w.asked("GET")
+		w.run("apply", "-input=false", "-auto-approve", "-var=value=two")
+		w.output("two")
+		before := w.versions()
+		w.run("apply", "-input=false", "-auto-approve", "-var=value=two")
+		if w.versions() != before {
+			t.Errorf("an apply without changes made a version")
+		}
+		w.run("destroy", "-input=false", "-auto-approve")
+		w.unlocked()
+
+		all, err := b.state.Versions(t.Context(), "shop", "web", "dev", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range all[1:] {
+			if v.Lineage != all[0].Lineage || v.Serial >= all[i].Serial || v.By != "user:ana" {
+				t.Errorf("version %+v after %+v", all[i], v)
+			}
+		}
+		if all[0].Resources != 0 || all[1].Resources == 0 {
+			t.Errorf("resources: %d, before that %d", all[0].Resources, all[1].Resources)
+		}
+	})
+}
+
+// TestLostReplies: the work was done, the answer did not arrive (fault 9).
+func TestLostReplies(t *testing.T) {
+	engines(t, func(t *testing.T, exe string) {
+		b := newBackend(t)
+		w := newWork(b, exe, "ana-token")
+		for i, method := range []string{"LOCK", "POST", "UNLOCK", "GET"} {
+			b.drop[method] = 1
+			value := fmt.Sprint("value-", i)
+			w.run("apply", "-input=false", "-auto-approve", "-var=value="+value)
+			if b.drop[method] != 0 {
+				t.Errorf("no reply to %s was lost", method)
+			}
+			w.output(value)
+			w.unlocked()
+		}
+		b.drop["LOCK"], b.drop["POST"], b.drop["UNLOCK"] = 1, 1, 1
+		before := w.versions()
+		w.run("apply", "-input=false", "-auto-approve", "-var=value=all")
+		if n := w.versions() - before; n != 1 {
+			t.Errorf("one apply with one upload made %d versions", n)
+		}
+		w.unlocked()
+		if kept, err := b.state.RecoveredList(t.Context(), "shop", "web", "dev"); err != nil || len(kept) != 0 {
+			t.Errorf("kept aside: %+v, %v", kept, err)
+		}
+	})
+}
+
+// TestBusy: 503 is tried again.
+func TestBusy(t *testing.T) {
+	engines(t, func(t *testing.T, exe string) {
+		b := newBackend(t)
+		w := newWork(b, exe, "ana-token")
+		b.fail["LOCK"], b.fail["GET"], b.fail["POST"], b.fail["UNLOCK"] = 1, 1, 1, 1
+		w.run("apply", "-input=false", "-auto-approve")
+		w.output("one")
+		w.unlocked()
+	})
+}
+
+func TestForeignLineage(t *testing.T) {
+	engines(t, func(t *testing.T, exe string) {
+		b := newBackend(t)
+		w := newWork(b, exe, "ana-token")
+		w.run("apply", "-input=false", "-auto-approve")
+		before := w.run("state", "pull")
+		foreign := filepath.Join(w.dir, "foreign.tfstate")
+		if err := os.WriteFile(foreign, []byte(`{"version":4,"terraform_version":"1.11.4","serial":99,"lineage":"somebody-elses","outputs":{},"resources":[]}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := w.try("state", "push", "-force", foreign); err == nil || !strings.Contains(out, "409") {
+			t.Errorf("a foreign state was accepted: %v\n%s", err, out)
+		}
+		if after := w.run("state", "pull"); after != before {
+			t.Errorf("the state changed:\n%s", after)
+		}
+		kept, err := b.state.RecoveredList(t.Context(), "shop", "web", "dev")
+		if err != nil || len(kept) != 1 || kept[0].Lineage != "somebody-elses" {
+			t.Errorf("kept aside: %+v, %v", kept, err)
+		}
+		w.unlocked()
+
+		// Its own lineage and a greater serial is a write like any other.
+		var own map[string]any
+		if err := json.Unmarshal([]byte(before), &own); err != nil {
+			t.Fatal(err)
+		}
+		own["serial"] = own["serial"].(float64) + 10
+		next, err := json.Marshal(own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(foreign, next, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.run("state", "push", foreign)
+	})
+}
+
+func TestHeldLock(t *testing.T) {
+	engines(t, func(t *testing.T, exe string) {
+		b := newBackend(t)
+		w := newWork(b, exe, "ana-token")
+		if status, _, _ := b.do("LOCK", address, "bob-token", []byte(`{"ID":"l-bob","Operation":"OperationTypeApply","Who":"bob@desk","Created":"2026-01-01T00:00:00Z"}`)); status != 200 {
+			t.Fatalf("LOCK: %d", status)
+		}
+		out, err := w.try("plan", "-input=false")
+		if err == nil || !strings.Contains(out, "l-bob") {
+			t.Errorf("planned under somebody else's lock: %v\n%s", err, out)
+		}
+		w.run("force-unlock", "-force", "l-bob")
+		w.unlocked()
+		w.run("plan", "-input=false")
+	})
+}
+
+// TestUnknownOutcome: the engine's message says what to do.
+func TestUnknownOutcome(t *testing.T) {
+	engines(t, func(t *testing.T, exe string) {
+		b := newBackend(t)
+		w := newWork(b, exe, "ana-token")
+		if err := b.db.Update(t.Context(), func(tx core.Tx) error {
+			return tx.PutInstance(core.InstanceState{Project: "shop", Stack: "web", Environment: "dev", Unknown: "r-lost"})
+		}); err != nil {
+			t.Fatal(err)
+		}
+		out, err := w.try("apply", "-input=false", "-auto-approve")
+		if err == nil || !strings.Contains(strings.Join(strings.Fields(out), " "), "terrace run recover r-lost") {
+			t.Errorf("%v\n%s", err, out)
+		}
+	})
+}
+
+// TestRunTokenWithEngine: reading and locking in plan, writing in apply only.
+func TestRunTokenWithEngine(t *testing.T) {
+	engines(t, func(t *testing.T, exe string) {
+		b := newBackend(t)
+		caller := state.Caller{Run: "r-1", Fence: 7, CanWrite: true, By: "run:r-1"}
+		b.callers["run-token"] = caller
+		status := func(to core.RunStatus) {
+			t.Helper()
+			if err := b.db.Update(t.Context(), func(tx core.Tx) error {
+				run, err := tx.Run("r-1")
+				if core.CodeOf(err) == core.NotFound {
+					return tx.AddRun(core.Run{ID: "r-1", Project: "shop", Stack: "web", Environment: "dev", Kind: core.KindDeploy, Status: to,
+						Release: core.Release{Project: "shop", Number: 1, Commit: "abc"}, Fence: caller.Fence, PhaseAt: tx.Now()})
+				} else if err != nil {
+					return err
+				}
+				from := run.Status
+				run.Status, run.PhaseAt = to, tx.Now()
+				return tx.UpdateRun(run, from)
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		status(core.RunPlanning)
+		w := newWork(b, exe, "run-token")
+		w.run("plan", "-input=false", "-out=plan")
+		out, err := w.try("apply", "-input=false", "plan")
+		if err == nil || !strings.Contains(out, "403") {
+			t.Errorf("a plan token wrote state: %v\n%s", err, out)
+		}
+		if _, err := os.Stat(filepath.Join(w.dir, "errored.tfstate")); err != nil {
+			t.Errorf("the engine left no errored.tfstate: %v", err)
+		}
+		w.unlocked()
+		if n := w.versions(); n != 0 {
+			t.Errorf("%d versions", n)
+		}
+		status(core.RunApplying)
+		w.run("plan", "-input=false", "-out=plan")
+		w.run("apply", "-input=false", "plan")
+		w.output("one")
+
+		// The server took the run for lost while the engine worked.
+		status(core.RunUnknown)
+		if out, err := w.try("apply", "-input=false", "-auto-approve", "-lock=false", "-var=value=late"); err == nil {
+			t.Errorf("a late apply succeeded:\n%s", out)
+		}
+	})
+}
+
+// TestRefusedUpload: what the engine could not store is in errored.tfstate and in the
+// recovery slot, byte for byte the same state.
+func TestRefusedUpload(t *testing.T) {
+	engines(t, func(t *testing.T, exe string) {
+		b := newBackend(t)
+		w := newWork(b, exe, "ana-token")
+		w.run("apply", "-input=false", "-auto-approve")
+		before := w.versions()
+		out, err := w.try("apply", "-input=false", "-auto-approve", "-lock=false", "-var=value=two")
+		if err == nil || !strings.Contains(out, "409") {
+			t.Errorf("a write without the lock was accepted: %v\n%s", err, out)
+		}
+		if w.versions() != before {
+			t.Error("a version was made")
+		}
+		kept, err := b.state.RecoveredList(t.Context(), "shop", "web", "dev")
+		if err != nil || len(kept) == 0 {
+			t.Fatalf("kept aside: %+v, %v", kept, err)
+		}
+		errored, err := os.ReadFile(filepath.Join(w.dir, "errored.tfstate"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		person := state.Caller{By: "user:ana", Person: true, CanWrite: true}
+		v, err := b.state.Promote(context.WithoutCancel(t.Context()), person, "shop", "web", "dev", kept[0].ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored, _, err := b.state.Pull(t.Context(), person, "shop", "web", "dev", v.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(compact(t, stored), compact(t, errored)) {
+			t.Errorf("recovered\n%s\nwant\n%s", stored, errored)
+		}
+		w.output("two")
+	})
+}
+
+// compact takes white space, and the two things that differ from upload to upload, out of a state.
+func compact(t *testing.T, b []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	if err := json.Compact(&out, b); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
