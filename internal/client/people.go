@@ -34,9 +34,14 @@ func (c *Client) Project(ctx context.Context, name string) (wire.Project, error)
 	return get[wire.Project](ctx, c, path("projects", name))
 }
 
-// RemoveProject forgets a project and what Terrace knows of it.
-func (c *Client) RemoveProject(ctx context.Context, name string) error {
-	return c.do(ctx, request{method: "DELETE", path: path("projects", name)}, nil, nil)
+// RemoveProject forgets a project and what Terrace knows of it. With force it does so
+// even while states have resources, which are forgotten, not destroyed.
+func (c *Client) RemoveProject(ctx context.Context, name string, force bool) error {
+	asked := ""
+	if force {
+		asked = "true"
+	}
+	return c.do(ctx, request{method: "DELETE", path: path("projects", name), query: query("force", asked)}, nil, nil)
 }
 
 // Acknowledge accepts that deployed commits are gone from the branch (rule 2).
