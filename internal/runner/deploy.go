@@ -1,7 +1,179 @@
 package runner
 
-import "errors"
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
 
-var keptNames = []string{".terraform", ".terraform.lock.hcl"}
+	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/plan"
+	"github.com/terrace-cd/terrace/internal/step/engine"
+	"github.com/terrace-cd/terrace/internal/wire"
+)
 
-func (a *attempt) deploy() error { return errors.New("not built yet") }
+// deploy is a run that plans, and does with the plan what the server says.
+func (a *attempt) deploy() error {
+	if err := a.checkout(); err != nil {
+		return err
+	}
+	progress := newProgress(a.out)
+	session, err := a.open(progress)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := session.Close(); err != nil {
+			a.say("closing the engine: %s", core.MessageOf(err)) // no verdict on the run
+		}
+	}()
+	if err := a.retry("init", func(ctx context.Context) error {
+		_, err := session.Init(ctx)
+		return err
+	}); err != nil {
+		return err
+	}
+
+	if err := a.enter(phasePlan, core.RunPlanning); err != nil {
+		return err
+	}
+	planned, err := a.plan(session)
+	if err != nil {
+		return err
+	}
+	if err := a.enter(phaseCheck, core.RunChecking); err != nil {
+		return err
+	}
+	next, err := a.api.Planned(a.work, a.Run, planned)
+	if err != nil {
+		return err
+	}
+	a.mask.Add(next.Mask...)
+	switch next.Do {
+	case "apply":
+		a.clock.enter(phaseApply)
+		after, err := a.apply(session, progress, planned.Plan)
+		if err != nil {
+			return err
+		}
+		return a.after(after)
+	case "after":
+		return a.after(next.After)
+	case "wait", "stop":
+		a.say("%s", next.Reason)
+		return errOver
+	}
+	return core.Errorf(core.Internal, "the server said %q to a plan, which this runner does not know; are they of the same version?", next.Do)
+}
+
+// enter reports that a phase begins. What is said of it comes after.
+func (a *attempt) enter(phase string, status core.RunStatus) error {
+	if err := a.out.flush(); err != nil {
+		return err
+	}
+	a.clock.enter(phase)
+	return a.api.Phase(a.work, a.Run, string(status))
+}
+
+// open finds the engine and prepares the stack's directory for it.
+func (a *attempt) open(out *progress) (*engine.Session, error) {
+	var found engine.Engine
+	if err := a.retry("looking for the engine", func(ctx context.Context) (err error) {
+		found, err = engine.Find(ctx, a.job.Engine.Name, a.job.Engine.Version, engine.FindOptions{Path: os.Getenv("PATH"), Cache: a.Cache})
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	a.say("%s@%s at commit %s, with %s %s", a.job.Stack, a.job.Environment, core.ShortCommit(a.job.Source.Commit), found.Name, found.Version)
+	temp := filepath.Join(a.temp(), "engine")
+	if err := os.MkdirAll(temp, 0o700); err != nil {
+		return nil, core.Errorf(core.Unavailable, "no folder for the engine: %w", err)
+	}
+	o := engine.Options{
+		Engine: found, Tree: a.tree.Dir, Dir: a.tree.File(a.job.Source.Path), Temp: temp, Env: a.environment(),
+		Backend: a.job.Backend.Address, Variables: a.job.Variables,
+		Store: filepath.Join(a.Work, "providers"), Mirrors: a.ProviderMirrors, KeepProviders: a.job.KeepProviders,
+		Grace: a.grace(), Output: out,
+	}
+	if o.Backend != "" {
+		o.Token = a.Token
+	}
+	for _, file := range a.job.VarFiles {
+		o.VarFiles = append(o.VarFiles, a.tree.File(file))
+	}
+	return engine.Open(a.work, o)
+}
+
+// plan makes the plan and reads it. Its sensitive values are masked from here on.
+func (a *attempt) plan(session *engine.Session) (wire.Planned, error) {
+	var made engine.Planned
+	if err := a.retry("the plan", func(ctx context.Context) (err error) {
+		made, err = session.Plan(ctx, engine.PlanOptions{Destroy: a.job.Destroy})
+		return err
+	}); err != nil {
+		return wire.Planned{}, err
+	}
+	parsed, err := plan.Parse(made.JSON)
+	if err != nil {
+		return wire.Planned{}, err
+	}
+	a.mask.Add(parsed.Sensitive...)
+	c := parsed.Plan.Changes
+	a.newHosts = c.Create+c.Replace > 0
+	planned := wire.Planned{Changes: c, NoChanges: parsed.NoChanges, Digest: parsed.Digest, Plan: parsed.Plan}
+	a.maskPlan(&planned.Plan)
+	return planned, nil
+}
+
+// maskPlan masks what the engine does not know to be secret: values of secrets that a
+// configuration reads from its environment.
+func (a *attempt) maskPlan(p *wire.Plan) {
+	mask := func(attrs []wire.AttrChange) {
+		for i := range attrs {
+			attrs[i].Path, attrs[i].Before, attrs[i].After = a.mask.String(attrs[i].Path), a.mask.String(attrs[i].Before), a.mask.String(attrs[i].After)
+		}
+	}
+	mask(p.Outputs)
+	for i := range p.Resources {
+		mask(p.Resources[i].Attrs)
+	}
+}
+
+// apply applies the plan, once, and reports a good end. Whether the state is stored
+// decides about a bad one: with it, what happened is known (rule 18); without it, the
+// outcome is unknown (rule 20), whatever else is known.
+func (a *attempt) apply(session *engine.Session, did *progress, p wire.Plan) (wire.After, error) {
+	applied, err := session.Apply(a.work)
+	if !applied.Stored {
+		return wire.After{}, a.unknown(applied, did.partial(p), err)
+	}
+	if err == nil {
+		// What was changed is reported even when the run shall stop now.
+		return a.api.Applied(a.report, a.Run, wire.Applied{Stored: true})
+	}
+	partial := did.partial(p)
+	switch {
+	case a.work.Err() != nil && errors.Is(a.cause(), errCancelled):
+		return wire.After{}, verdictf(core.RunCancelled, "cancelled while applying. The state is stored as far as it went: %s", partial)
+	case a.work.Err() != nil:
+		return wire.After{}, verdictf(core.RunFailed, "the runner was told to end while applying. The state is stored as far as it went: %s. A retry plans again", partial)
+	}
+	return wire.After{}, verdictf(core.RunFailed, "%s\nThe state is stored as far as it went: %s", core.MessageOf(err), partial)
+}
+
+// unknown is the end of an apply whose state the backend does not have. What there is of
+// it goes to the recovery slot first.
+func (a *attempt) unknown(applied engine.Applied, partial string, err error) error {
+	why := "the engine ended without storing its state"
+	if err != nil {
+		why = core.MessageOf(err)
+	}
+	kept := "The engine left no state behind"
+	if len(applied.Unsaved) > 0 {
+		kept = "The state that could not be stored is kept in the recovery slot"
+		if err := a.api.Recovered(a.report, a.Run, applied.Unsaved); err != nil {
+			kept = "The state that could not be stored was refused by the server too: " + err.Error()
+		}
+	}
+	return verdictf(core.RunUnknown, "%s\n%s; as far as the engine told: %s. Find out, and go on, with: terrace run recover %s", why, kept, partial, a.Run)
+}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/step/checkout"
+	"github.com/terrace-cd/terrace/internal/step/engine"
 )
 
 // tries is how often clone, init and plan are tried (rule 19), with growing pauses.
@@ -44,7 +45,7 @@ func (a *attempt) checkout() error {
 		a.tree, err = checkout.Open(ctx, checkout.Options{
 			Root: a.trees(), Project: a.job.Project, Environment: a.job.Environment, Stack: a.job.Stack,
 			Mirror: a.job.Source.Mirror, Commit: a.job.Source.Commit, Path: a.job.Source.Path,
-			Keep: keptNames, Scratch: scratch,
+			Keep: engine.Kept(), Scratch: scratch,
 		})
 		return err
 	})

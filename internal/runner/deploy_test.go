@@ -1,0 +1,336 @@
+package runner
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/terrace-cd/terrace/internal/process"
+	"github.com/terrace-cd/terrace/internal/wire"
+)
+
+// web is a stack with a variable, an output and two resources, one after the other.
+const web = `
+variable "size" {
+  type = string
+}
+
+resource "terraform_data" "one" {
+  input = var.size
+}
+
+resource "terraform_data" "two" {
+  input = terraform_data.one.output
+}
+
+output "size" {
+  value = terraform_data.two.output
+}
+`
+
+func text(s string) json.RawMessage {
+	out, err := json.Marshal(s)
+	if err != nil {
+		panic(err)
+	}
+	return out
+}
+
+func TestDeploy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, map[string]string{"stacks/web/main.tf": web})
+	w.job.Variables["size"] = text("large")
+	f := w.start().ends("succeeded")
+	if want := []string{"claim", "phase planning", "phase checking", "planned", "applied", "finish"}; !slices.Equal(w.reported(), want) {
+		t.Errorf("reported %q, want %q", w.reported(), want)
+	}
+	if w.planned.Changes != (wire.Changes{Create: 2}) || w.planned.NoChanges || w.planned.Digest == "" || len(w.planned.Plan.Resources) != 2 {
+		t.Errorf("the plan is %+v", w.planned)
+	}
+	if got := w.resources(); len(got) != 2 || w.lock != "" {
+		t.Errorf("the state has %q, lock %q", got, w.lock)
+	}
+	for _, phase := range []string{"prepare", "plan", "check", "apply"} {
+		if _, ok := f.Phases[phase]; !ok {
+			t.Errorf("the phases are %v", f.Phases)
+		}
+	}
+	for phase, want := range map[string]string{"prepare": "web@dev at commit " + w.job.Source.Commit[:8] + ", with tofu", "apply": "terraform_data.two: Creation complete"} {
+		if got := w.log.text(phase); !strings.Contains(got, want) {
+			t.Errorf("the log of %s has no %q:\n%s", phase, want, got)
+		}
+	}
+
+	// The same again: a tree that is kept, and nothing to do.
+	w.do(func() {
+		w.calls, w.job.Attempt, w.job.LogSeq, w.job.LogOffset = nil, 2, w.log.chunks[len(w.log.chunks)-1].Seq, int64(w.log.size())
+	})
+	w.start().ends("succeeded")
+	if want := []string{"claim", "phase planning", "phase checking", "planned", "finish"}; !slices.Equal(w.reported(), want) || !w.planned.NoChanges {
+		t.Errorf("reported %q (no changes: %t), want %q", w.reported(), w.planned.NoChanges, want)
+	}
+
+	// And its destruction.
+	w.do(func() { w.job.Kind, w.job.Destroy = "destroy", true })
+	w.do(func() { w.job.LogSeq, w.job.LogOffset = w.log.chunks[len(w.log.chunks)-1].Seq, int64(w.log.size()) })
+	w.start().ends("succeeded")
+	if got := w.resources(); len(got) != 0 || w.planned.Changes.Delete != 2 {
+		t.Errorf("the state has %q after %+v", got, w.planned.Changes)
+	}
+}
+
+func TestTheServerDecidesWhatAPlanIsFor(t *testing.T) {
+	t.Parallel()
+	for _, do := range []string{"wait", "stop"} {
+		w := newWorld(t, map[string]string{"stacks/web/main.tf": web})
+		w.job.Variables["size"] = text("large")
+		w.next = func(wire.Planned) wire.Next { return wire.Next{Do: do, Reason: "somebody has to approve it"} }
+		w.start().wait()
+		if w.end() != nil || w.writes > 0 || w.proc.Wait() != nil {
+			t.Errorf("%s: finished %+v after %d state writes; %s", do, w.end(), w.writes, w.output())
+		}
+		w.mustHave("somebody has to approve it")
+	}
+	// A recover run looks and touches nothing.
+	w := newWorld(t, map[string]string{"stacks/web/main.tf": web})
+	w.job.Variables["size"] = text("large")
+	w.job.Kind, w.job.PlanOnly = "recover", true
+	w.next = func(wire.Planned) wire.Next { return wire.Next{Do: "after"} }
+	w.start().ends("succeeded")
+	if w.writes > 0 {
+		t.Error("a recover run wrote the state")
+	}
+	// An answer of another version is never taken for a yes.
+	w.do(func() {
+		w.next = func(wire.Planned) wire.Next { return wire.Next{Do: "dance"} }
+		w.log = shelf{}
+	})
+	w.start().ends("errored", "dance")
+}
+
+func TestCodeThatDoesNotHold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, map[string]string{"stacks/web/main.tf": "resource \"terraform_data\" \"one\" {\n  input = var.none\n}\n"})
+	w.start().ends("failed", "main.tf", "2", "var.none")
+	w = newWorld(t, map[string]string{"stacks/web/main.tf": "resource {\n"})
+	w.start().ends("failed", "main.tf")
+	w = newWorld(t, map[string]string{"stacks/web/main.tf": web})
+	w.job.Source.Path = "stacks/db"
+	w.start().ends("failed", "stacks/db")
+	w = newWorld(t, map[string]string{"stacks/web/main.tf": web})
+	w.job.Engine.Version = "not a version"
+	w.start().ends("failed", "not a version")
+}
+
+// halting is a stack whose second resource does what a script says.
+func halting(script string) map[string]string {
+	return map[string]string{"stacks/web/main.tf": fmt.Sprintf(`
+resource "terraform_data" "one" {}
+resource "terraform_data" "two" {
+  depends_on = [terraform_data.one]
+  provisioner "local-exec" {
+    command = %q
+  }
+}
+resource "terraform_data" "three" {
+  depends_on = [terraform_data.two]
+}
+`, script)}
+}
+
+func TestAPartialApplySaysWhatItDid(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, halting("echo no space left; exit 3"))
+	w.start().ends("failed", "exit status 3", "main.tf", "created terraform_data.one", "left: terraform_data.three (create), terraform_data.two (create)")
+	if got := w.resources(); !slices.Contains(got, "terraform_data.one") {
+		t.Errorf("the state has %q", got)
+	}
+	w.mustHave("no space left")
+}
+
+const blocks = "echo $$ >OUT/started; while ! test -e OUT/go; do sleep 0.1; done"
+
+func TestCancellingAnApplyKeepsWhatWasDone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, halting(blocks))
+	w.start()
+	w.read("started")
+	w.do(func() { w.beat.Cancel = true })
+	w.ends("cancelled", "cancelled while applying", "created terraform_data.one", "left: terraform_data.three (create), terraform_data.two (create)")
+	if got := w.resources(); !slices.Contains(got, "terraform_data.one") || w.lock != "" {
+		t.Errorf("the state has %q, lock %q", got, w.lock)
+	}
+}
+
+func TestASignalInApply(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, halting(blocks))
+	w.start()
+	w.read("started")
+	w.terminate()
+	w.ends("failed", "told to end while applying", "created terraform_data.one")
+
+	// The same signal is how the server says that somebody cancelled the run.
+	w = newWorld(t, halting(blocks))
+	w.start()
+	w.read("started")
+	w.do(func() { w.beat.Cancel = true })
+	w.terminate()
+	w.ends("cancelled", "cancelled while applying")
+}
+
+func TestAnEngineThatIsKilledLeavesAnUnknownOutcome(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, halting(blocks))
+	w.start()
+	shell, err := strconv.Atoi(strings.TrimSpace(w.read("started")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", shell))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var engine int
+	for line := range strings.Lines(string(stat)) {
+		if _, err := fmt.Sscanf(line, "PPid:\t%d", &engine); err == nil {
+			break
+		}
+	}
+	start, err := process.StartTime(shell)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(engine, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	w.ends("unknown", "terrace run recover r-1", "created terraform_data.one")
+	if process.Alive(shell, start) {
+		t.Error("what the engine started lives on: a second writer")
+	}
+}
+
+func TestAStateThatCannotBeStoredIsKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, map[string]string{"stacks/web/main.tf": web})
+	w.job.Variables["size"] = text("large")
+	w.keepState = func() int { return http.StatusInternalServerError }
+	w.start().ends("unknown", "recovery slot", "created terraform_data.one, terraform_data.two", "terrace run recover r-1")
+	if !json.Valid(w.recovered) || !strings.Contains(string(w.recovered), "large") || w.state != nil {
+		t.Errorf("recovered %.100q, stored %.100q", w.recovered, w.state)
+	}
+}
+
+// A write that fails in the middle and one that succeeds at the end: exit 1, and nothing
+// is lost.
+func TestTheServerGoesAwayWhileItIsApplied(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, halting(blocks))
+	w.start()
+	w.read("started")
+	w.away()
+	w.write("go", "")
+	w.back()
+	w.ends("succeeded")
+	if got := w.resources(); len(got) != 3 {
+		t.Errorf("the state has %q", got)
+	}
+}
+
+func TestProvisionAndVerify(t *testing.T) {
+	t.Parallel()
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {}))
+	t.Cleanup(site.Close)
+	w := newWorld(t, map[string]string{
+		"stacks/web/main.tf": web,
+		"site.yml": "- hosts: web\n  connection: local\n  gather_facts: false\n  tasks:\n    - name: Install page\n" +
+			"      ansible.builtin.copy: {dest: 'OUT/{{ inventory_hostname }}', content: '{{ page }} {{ token }}'}\n",
+		"smoke.sh": "#!/bin/sh\ntest \"$TOKEN\" = s3cr3t-value && echo smoke with $TOKEN\n",
+	})
+	w.job.Variables["size"] = text("large")
+	w.job.Secrets["TOKEN"] = "s3cr3t-value"
+	checks := []wire.Verify{{Kind: "http", URL: site.URL, Within: "10s"}, {Kind: "command", Command: []string{"./smoke.sh"}, Within: "1m"}}
+	provision := &wire.Provision{Digest: "d", Playbook: "site.yml", Hosts: []string{"web-1"}, Secrets: []string{"TOKEN"}, Within: "10s",
+		Inventory: json.RawMessage(`{"web":{"hosts":["web-1"]}}`), Variables: map[string]json.RawMessage{"page": text("hello")}}
+	w.after = wire.After{Status: "provisioning", Provision: provision, Mask: []string{"hello-masked"}}
+	w.then = wire.After{Status: "verifying", Verify: checks}
+	f := w.start().ends("succeeded")
+	if want := []string{"claim", "phase planning", "phase checking", "planned", "applied", "provisioned", "finish"}; !slices.Equal(w.reported(), want) {
+		t.Errorf("reported %q, want %q", w.reported(), want)
+	}
+	if got := w.read("web-1"); got != "hello s3cr3t-value" {
+		t.Errorf("the host has %q", got)
+	}
+	if len(f.Recap) != 1 || f.Recap[0].Changed != 1 || len(f.Verified) != 2 || f.Verified[1].Verdict != "pass" {
+		t.Errorf("it was finished with %+v", f)
+	}
+	if got := w.log.text("verify"); !strings.Contains(got, "smoke with ***") {
+		t.Errorf("the log of verify is\n%s", got)
+	}
+
+	// A host that says no.
+	w.do(func() {
+		w.log, w.finished = shelf{}, nil
+		provision.Inventory, provision.Hosts = json.RawMessage(`{"web":{"hosts":["../no/such/folder"]}}`), []string{"x"}
+	})
+	w.start().ends("failed", `task "Install page" (site.yml:5) failed on host ../no/such/folder`)
+}
+
+// A secret that the stack prints, plans and fails with is nowhere in what the server
+// gets, and the server's own environment is nowhere in the run.
+func TestNothingLeavesUnmasked(t *testing.T) {
+	t.Parallel()
+	const secret, variable = "s3cr3t-of-the-environment", "s3nsitive-variable"
+	w := newWorld(t, map[string]string{"stacks/web/main.tf": `
+variable "password" {
+  type      = string
+  sensitive = true
+}
+variable "copied" {
+  type = string
+}
+resource "terraform_data" "one" {
+  input = { password = var.password, copied = var.copied }
+  provisioner "local-exec" {
+    command = "env > OUT/env; echo $CLOUD_TOKEN; printf %s \"$CLOUD_TOKEN\" | base64; echo also $CLOUD_TOKEN >&2; exit 1"
+  }
+}
+`})
+	w.job.Secrets["CLOUD_TOKEN"] = secret
+	w.job.Variables["password"], w.job.Variables["copied"] = text(variable), text(secret)
+	f := w.start().ends("failed")
+	env := w.read("env")
+	if !strings.Contains(env, "CLOUD_TOKEN="+secret) || strings.Contains(env, "CANARY") {
+		t.Errorf("the stack sees the environment\n%s", env)
+	}
+	heard, err := json.Marshal([]any{w.planned, f, w.log.text("")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{secret, variable, runToken, "czNjcjN0LW9mLXRoZS1lbnZpcm9ubWVud"} {
+		if strings.Contains(string(heard), s) {
+			t.Errorf("%q got out: %s", s, heard)
+		}
+	}
+	left := 0
+	_ = filepath.WalkDir(w.work, func(file string, d os.DirEntry, err error) error { // what is kept on the machine
+		if err == nil && d.Type().IsRegular() {
+			left++
+			if text, err := os.ReadFile(file); err == nil && (strings.Contains(string(text), secret) || strings.Contains(string(text), runToken)) {
+				t.Errorf("a secret is left in %s", file)
+			}
+		}
+		return nil
+	})
+	if left == 0 {
+		t.Error("nothing is kept")
+	}
+}
