@@ -1,206 +1,238 @@
-// Package ansi makes terminal output harmless. A log is written by other people's
-// programs and read in a terminal or a page: of its escape sequences only colours
-// (SGR) may stay. Cursor movements, titles, hyperlinks and every other sequence,
-// whole or truncated, are dropped, as are control characters but tab and newline.
+// Package ansi makes text from strangers safe to show. What engines, playbooks and
+// their providers print may hold terminal control sequences: of these, colours and
+// weights are kept and everything else (moving the cursor, links, titles, clipboard,
+// bells, bidirectional overrides) is taken out, so that a log cannot draw over itself,
+// hide what it says, or reach the terminal of whoever reads it.
+//
+// Text is taken a line at a time and each line starts without colour, so one that is
+// left open never spreads. A sequence that does not end ends with its line.
 package ansi
 
 import (
-	"strconv"
 	"strings"
 	"unicode/utf8"
 )
 
-// Segment is a stretch of text in one style.
-type Segment struct {
+// Colour is one of the 16 that every terminal has, or Default. Those of larger
+// palettes become the nearest one.
+type Colour uint8
+
+// The colours, in the order of their codes; the bright ones follow.
+const (
+	Default Colour = iota
+	Black
+	Red
+	Green
+	Yellow
+	Blue
+	Magenta
+	Cyan
+	White
+	bright // added to Black to White: the bright form, less one
+)
+
+// Bright is the bright form of one of the eight colours.
+func (c Colour) Bright() Colour {
+	if c == Default || c >= bright {
+		return c
+	}
+	return c + bright - 1
+}
+
+// Style is how text looks. The zero value is plain.
+type Style struct {
+	Text, Back                            Colour
+	Bold, Dim, Italic, Underline, Inverse bool
+}
+
+// Span is text in one style. The text is valid UTF-8 and its only control character
+// is the tab.
+type Span struct {
 	Text  string
 	Style Style
 }
 
-// Style is what SGR sequences set. The zero value is plain.
-type Style struct {
-	Bold, Dim, Italic, Underline bool
-	// Color is 0 for none, else 30-37 or 90-97, as SGR numbers foreground colours.
-	Color int
+// Spans reads one line. Neighbours differ in style, none is empty.
+func Spans(line string) []Span {
+	var s scanner
+	s.line(line)
+	return s.spans
 }
 
-// Strip returns s without any escape sequence or control character.
-func Strip(s string) string {
-	var b strings.Builder
-	for _, g := range Parse(s) {
-		b.WriteString(g.Text)
-	}
-	return b.String()
+// Strip is the text of Spans without styles, for a whole text: line breaks are kept,
+// and a carriage return that would go back over a line becomes one.
+func Strip(text string) string {
+	return eachLine(text, func(b *strings.Builder, line string) {
+		for _, s := range Spans(line) {
+			b.WriteString(s.Text)
+		}
+	})
 }
 
-// Safe returns s with colours kept and everything else dropped, ending in a plain
-// style.
-func Safe(s string) string {
-	var b strings.Builder
-	plain := true
-	for _, g := range Parse(s) {
-		if g.Style == (Style{}) {
-			if !plain {
-				b.WriteString("\x1b[0m")
+// Terminal is Strip with styles, written as sequences of our own. It is what may be
+// written to the terminal of a person.
+func Terminal(text string) string {
+	return eachLine(text, func(b *strings.Builder, line string) {
+		for _, s := range Spans(line) {
+			if s.Style == (Style{}) {
+				b.WriteString(s.Text)
+				continue
 			}
-			plain = true
-		} else {
-			b.WriteString("\x1b[0" + g.Style.codes() + "m")
-			plain = false
+			b.WriteString(s.Style.sequence())
+			b.WriteString(s.Text)
+			b.WriteString("\x1b[0m")
 		}
-		b.WriteString(g.Text)
-	}
-	if !plain {
-		b.WriteString("\x1b[0m")
+	})
+}
+
+// Lines splits text at line breaks and at carriage returns that would go back over a
+// line: nothing that was written is hidden. The last element is what follows the last
+// break, "" when the text ends with one.
+func Lines(text string) []string {
+	text = strings.ReplaceAll(text, "\r\n", "\n")
+	return strings.Split(strings.ReplaceAll(text, "\r", "\n"), "\n")
+}
+
+func eachLine(text string, write func(*strings.Builder, string)) string {
+	var b strings.Builder
+	b.Grow(len(text))
+	for i, line := range Lines(text) {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		write(&b, line)
 	}
 	return b.String()
 }
 
-func (s Style) codes() string {
-	codes := ""
-	for _, c := range []struct {
-		on   bool
-		code string
-	}{{s.Bold, ";1"}, {s.Dim, ";2"}, {s.Italic, ";3"}, {s.Underline, ";4"}} {
-		if c.on {
-			codes += c.code
-		}
-	}
-	if s.Color != 0 {
-		codes += ";" + strconv.Itoa(s.Color)
-	}
-	return codes
+// scanner turns a line into spans.
+type scanner struct {
+	spans []Span
+	style Style
+	text  strings.Builder
 }
 
-// Parse splits s into segments of equal style. Invalid UTF-8 becomes U+FFFD.
-func Parse(s string) []Segment {
-	var out []Segment
-	var style Style
-	var text strings.Builder
-	flush := func() {
-		if text.Len() > 0 {
-			out = append(out, Segment{text.String(), style})
-			text.Reset()
-		}
+func (s *scanner) flush() {
+	if s.text.Len() == 0 {
+		return
 	}
-	for len(s) > 0 {
-		r, size := utf8.DecodeRuneInString(s)
+	if n := len(s.spans); n > 0 && s.spans[n-1].Style == s.style {
+		s.spans[n-1].Text += s.text.String()
+	} else {
+		s.spans = append(s.spans, Span{Text: s.text.String(), Style: s.style})
+	}
+	s.text.Reset()
+}
+
+func (s *scanner) line(in string) {
+	for len(in) > 0 {
+		r, n := utf8.DecodeRuneInString(in)
 		switch {
-		case r == '\x1b' || r == 0x9b:
-			n, sgr, isSGR := sequence(s, r, size)
-			if isSGR {
-				next := style.apply(sgr)
-				if next != style {
-					flush()
-					style = next
-				}
-			}
-			s = s[n:]
+		case r == escape:
+			in = s.escape(in[1:])
 			continue
-		case r == '\r' && strings.HasPrefix(s, "\r\n"):
-		case r == '\r':
-			text.WriteByte('\n') // a progress line that overwrites itself
-		case r == '\n' || r == '\t' || r >= ' ' && r != 0x7f && (r < 0x80 || r > 0x9f) && !override(r):
-			text.WriteRune(r)
+		case r == csi8:
+			in = s.control(in[n:])
+			continue
+		case isString8(r):
+			in = afterString(in[n:])
+			continue
+		case r == '\t' || printable(r):
+			s.text.WriteRune(r) // a byte that is no UTF-8 arrives as U+FFFD
 		}
-		s = s[size:]
+		in = in[n:]
 	}
-	flush()
-	return out
+	s.flush()
 }
 
-// override reports characters that turn the direction of what follows: text that
-// reads otherwise than it is.
-func override(r rune) bool {
-	return r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
+// The introducers of control sequences, as runes. Each has a form of two characters,
+// ESC and a letter, and one of a single character.
+const (
+	escape = 0x1b
+	csi8   = 0x9b
+)
+
+// isString8 reports whether r begins a device control string, a start of string, an
+// operating system command, a privacy message or an application command.
+func isString8(r rune) bool {
+	return r == 0x90 || r == 0x98 || r == 0x9d || r == 0x9e || r == 0x9f
 }
 
-// sequence measures the escape sequence at the beginning of s, by ECMA-48: CSI ends
-// with a byte from @ to ~; OSC, DCS, SOS, PM and APC with ST or BEL; others are short.
-func sequence(s string, first rune, size int) (n int, parameters string, sgr bool) {
-	rest := s[size:]
-	kind := byte('[')
-	if first == '\x1b' {
-		if rest == "" {
-			return len(s), "", false
-		}
-		kind = rest[0]
-		rest = rest[1:]
-		size++
+// printable leaves out control characters, and those that reorder, join or hide what
+// stands around them.
+func printable(r rune) bool {
+	switch {
+	case r < 0x20, r >= 0x7f && r < 0xa0: // C0, DEL, C1
+	case r == 0x061c, r >= 0x200b && r <= 0x200f: // zero width, and marks of direction
+	case r >= 0x202a && r <= 0x202e, r >= 0x2060 && r <= 0x206f: // overrides, isolates
+	case r == 0x2028, r == 0x2029, r == 0xfeff: // separators, byte order mark
+	case r >= 0xfff9 && r <= 0xfffb, r >= 0xe0000 && r <= 0xe007f: // annotations, tags
+	default:
+		return true
 	}
-	switch kind {
-	case '[':
-		for i := range len(rest) {
-			c := rest[i]
-			switch {
-			case c >= 0x40 && c <= 0x7e:
-				return size + i + 1, rest[:i], c == 'm'
-			case c < 0x20 || c > 0x3f:
-				return size + i, "", false // broken: what follows is text again
-			}
-		}
-		return len(s), "", false
-	case ']', 'P', 'X', '^', '_':
-		for i := range len(rest) {
-			switch {
-			case rest[i] == '\a':
-				return size + i + 1, "", false
-			case rest[i] == '\x1b' && i+1 < len(rest) && rest[i+1] == '\\':
-				return size + i + 2, "", false
-			case rest[i] == '\n':
-				return size + i, "", false // never ended: do not swallow the log
-			}
-		}
-		return len(s), "", false
-	}
-	if kind >= 0x20 && kind <= 0x2f && rest != "" { // an intermediate byte takes one more
-		return size + 1, "", false
-	}
-	if kind == '\x1b' || kind == '\n' || kind >= utf8.RuneSelf {
-		return size - 1, "", false
-	}
-	return size, "", false
+	return false
 }
 
-// apply reads SGR parameters. Backgrounds, blinking and colours beyond the sixteen
-// are ignored.
-func (s Style) apply(parameters string) Style {
-	fields := strings.FieldsFunc(parameters, func(r rune) bool { return r == ';' || r == ':' })
-	if len(fields) == 0 {
-		return Style{}
+// escape reads what follows an ESC and returns the rest of the line.
+func (s *scanner) escape(in string) string {
+	if in == "" {
+		return ""
 	}
-	for i := 0; i < len(fields); i++ {
-		n, err := strconv.Atoi(fields[i])
-		if err != nil {
-			return s
+	switch c := in[0]; {
+	case c == '[':
+		return s.control(in[1:])
+	case c == ']' || c == 'P' || c == 'X' || c == '^' || c == '_':
+		return afterString(in[1:])
+	case c >= 0x20 && c <= 0x2f: // intermediates, then a final
+		i := 1
+		for i < len(in) && in[i] >= 0x20 && in[i] <= 0x2f {
+			i++
 		}
+		if i < len(in) && in[i] >= 0x30 && in[i] <= 0x7e {
+			i++
+		}
+		return in[i:]
+	case c >= 0x30 && c <= 0x7e:
+		return in[1:]
+	}
+	return in // ESC before something else stands for nothing
+}
+
+// afterString returns what follows a string's end: BEL or ST.
+func afterString(in string) string {
+	for i, r := range in {
 		switch {
-		case n == 0:
-			s = Style{}
-		case n == 1:
-			s.Bold = true
-		case n == 2:
-			s.Dim = true
-		case n == 3:
-			s.Italic = true
-		case n == 4:
-			s.Underline = true
-		case n == 22:
-			s.Bold, s.Dim = false, false
-		case n == 23:
-			s.Italic = false
-		case n == 24:
-			s.Underline = false
-		case n >= 30 && n <= 37, n >= 90 && n <= 97:
-			s.Color = n
-		case n == 39:
-			s.Color = 0
-		case n == 38 || n == 48: // 256 colours (5;n) or RGB (2;r;g;b)
-			if i+1 < len(fields) && fields[i+1] == "2" {
-				i += 4
-			} else {
-				i += 2
-			}
+		case r == 0x07:
+			return in[i+1:]
+		case r == 0x9c:
+			return in[i+2:] // two bytes in UTF-8
+		case r == escape && strings.HasPrefix(in[i:], "\x1b\\"):
+			return in[i+2:]
 		}
 	}
-	return s
+	return ""
+}
+
+// control reads a control sequence after its introducer: parameters, intermediates, a
+// final character. Only "m", which sets the style, means something here.
+func (s *scanner) control(in string) string {
+	i := 0
+	for i < len(in) && in[i] >= 0x30 && in[i] <= 0x3f {
+		i++
+	}
+	params := in[:i]
+	for i < len(in) && in[i] >= 0x20 && in[i] <= 0x2f {
+		i++
+	}
+	if i == len(in) {
+		return ""
+	}
+	if in[i] < 0x40 || in[i] > 0x7e {
+		return in[i:] // broken off by something else
+	}
+	if in[i] == 'm' && len(params) == i {
+		s.flush()
+		s.style.set(params)
+	}
+	return in[i+1:]
 }
