@@ -16,6 +16,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/demo/democloud"
 	"github.com/terrace-cd/terrace/internal/demo/democloud/democloudtest"
+	"github.com/terrace-cd/terrace/internal/testkit"
 )
 
 func TestMain(m *testing.M) {
@@ -45,8 +46,11 @@ func TestShopIsValid(t *testing.T) {
 // repository that it promotes works without it, too.
 func TestShopByHand(t *testing.T) {
 	t.Parallel()
-	tofu := program(t, "tofu")
-	playbook := program(t, "ansible-playbook")
+	tofu := testkit.Tofu(t)
+	playbook, err := exec.LookPath("ansible-playbook")
+	if err != nil {
+		t.Fatal("Ansible is not installed; run: scripts/deps test")
+	}
 	_, cloud := democloudtest.Start(t, democloud.Options{})
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, examples.Shop()); err != nil {
@@ -59,7 +63,7 @@ func TestShopByHand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TF_CLI_CONFIG_FILE=" + rc, "LC_ALL=C.UTF-8"}
+	env := testkit.EngineEnv(t, "TF_CLI_CONFIG_FILE="+rc, "LC_ALL=C.UTF-8")
 	run := func(name string, args ...string) []byte {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), name, args...)
@@ -129,20 +133,6 @@ func TestShopByHand(t *testing.T) {
 	if err != nil || "http://"+found[0].Value != text(web, "url") {
 		t.Errorf("the name resolves to %v, %v", found, err)
 	}
-}
-
-func program(t *testing.T, name string) string {
-	t.Helper()
-	if path, err := exec.LookPath(name); err == nil {
-		return path
-	}
-	if cache, err := os.UserCacheDir(); err == nil {
-		if found, err := filepath.Glob(filepath.Join(cache, "terrace", name, "*", name)); err == nil && len(found) > 0 {
-			return found[len(found)-1]
-		}
-	}
-	t.Fatalf("%s is not installed: run scripts/deps", name)
-	return ""
 }
 
 func write(t *testing.T, path, text string) {

@@ -19,9 +19,14 @@ import (
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
-// TestMain lets the repository's hook start this binary.
+// TestMain lets the repository's hook start this binary, and nothing else: a test that
+// started itself would do so for ever.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 4 && os.Args[1] == "send-hook" {
+	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
+		if len(os.Args) != 4 || os.Args[1] != "send-hook" {
+			fmt.Fprintf(os.Stderr, "this test binary does not know %q\n", os.Args[1:])
+			os.Exit(2)
+		}
 		if err := SendHook(context.Background(), os.Args[2], os.Args[3], os.Stdin); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,10 +18,16 @@ import (
 const providerArgument = "democloud-provider"
 
 // Main belongs first into a package's TestMain: when the engine started the test's
-// binary as the provider, it serves it and never returns. Mirror needs it.
+// binary as the provider, it serves it and never returns. Mirror needs it. A binary
+// that was started for anything else than its tests ends, lest tests start themselves
+// for ever.
 func Main() {
-	if len(os.Args) != 2 || os.Args[1] != providerArgument {
+	if len(os.Args) < 2 || strings.HasPrefix(os.Args[1], "-") {
 		return
+	}
+	if len(os.Args) != 2 || os.Args[1] != providerArgument {
+		fmt.Fprintf(os.Stderr, "this test binary is a provider with the argument %s only, not with %q\n", providerArgument, os.Args[1:])
+		os.Exit(2)
 	}
 	if err := provider.Serve(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -15,26 +15,12 @@ import (
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/demo/democloud"
 	"github.com/terrace-cd/terrace/internal/demo/democloud/democloudtest"
+	"github.com/terrace-cd/terrace/internal/testkit"
 )
 
 func TestMain(m *testing.M) {
 	democloudtest.Main()
 	os.Exit(m.Run())
-}
-
-// findEngine returns the program, or fails the test with what to install.
-func findEngine(t *testing.T, name string) string {
-	t.Helper()
-	if path, err := exec.LookPath(name); err == nil {
-		return path
-	}
-	if cache, err := os.UserCacheDir(); err == nil {
-		if found, err := filepath.Glob(filepath.Join(cache, "terrace", name, "*", name)); err == nil && len(found) > 0 {
-			return found[len(found)-1]
-		}
-	}
-	t.Fatalf("%s is not installed: run scripts/deps", name)
-	return ""
 }
 
 // world is a folder with a root module, an engine and a cloud.
@@ -54,13 +40,10 @@ func newWorld(t *testing.T, engine string) *world {
 
 func newWorldOn(t *testing.T, engine string, client *democloud.Client) *world {
 	t.Helper()
-	w := &world{t: t, engine: findEngine(t, engine), dir: t.TempDir(), cloud: client}
+	w := &world{t: t, engine: engine, dir: t.TempDir(), cloud: client}
 	rc := filepath.Join(t.TempDir(), "tofurc")
 	w.write(rc, fmt.Sprintf("provider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n", democloudtest.Mirror(t)))
-	w.env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TF_CLI_CONFIG_FILE=" + rc, "CHECKPOINT_DISABLE=1",
-		"DEMOCLOUD_ENDPOINT=" + client.URL, "TERRACE_RUN=r-test", "TERRACE_FENCE=7",
-	}
+	w.env = testkit.EngineEnv(t, "TF_CLI_CONFIG_FILE="+rc, "DEMOCLOUD_ENDPOINT="+client.URL, "TERRACE_RUN=r-test", "TERRACE_FENCE=7")
 	return w
 }
 
@@ -202,12 +185,13 @@ func variant(image, size string) string {
 
 func TestLifeOfResources(t *testing.T) {
 	t.Parallel()
-	for _, engine := range []string{"tofu", "terraform"} {
-		t.Run(engine, func(t *testing.T) {
+	engines := map[string]string{"tofu": testkit.Tofu(t)}
+	if path, ok := testkit.Terraform(t); ok {
+		engines["terraform"] = path
+	}
+	for name, engine := range engines {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if _, err := exec.LookPath(engine); engine == "terraform" && err != nil {
-				return // only some machines have it, none has to
-			}
 			w := newWorld(t, engine)
 			w.module(variant("web-1", "small"))
 			w.init()
@@ -273,7 +257,7 @@ func TestLifeOfResources(t *testing.T) {
 
 func TestAliasesNeverMix(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "tofu")
+	w := newWorld(t, testkit.Tofu(t))
 	w.module(`
 provider "democloud" { tenant = "eu" }
 provider "democloud" {
@@ -321,7 +305,7 @@ resource "democloud_server" "web" {
 
 func TestFailureIsReported(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "tofu")
+	w := newWorld(t, testkit.Tofu(t))
 	w.module(oneServer)
 	w.init()
 	if _, err := w.cloud.Inject(t.Context(), democloud.Fault{
@@ -359,7 +343,7 @@ func TestFailureIsReported(t *testing.T) {
 // in the state, tainted, so that nothing is lost and the next apply replaces it.
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "tofu")
+	w := newWorld(t, testkit.Tofu(t))
 	w.module(oneServer + `provider "democloud" { latency = "1h" }`)
 	w.init()
 	cmd := w.command(t.Context(), "apply", "-no-color", "-auto-approve")
@@ -405,7 +389,7 @@ func TestRestartOfTheCloudIsNoChange(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	cloud, client := democloudtest.Start(t, democloud.Options{Dir: dir})
-	w := newWorldOn(t, "tofu", client)
+	w := newWorldOn(t, testkit.Tofu(t), client)
 	w.module(variant("web-1", "small"))
 	w.init()
 	w.apply()
