@@ -2,7 +2,11 @@ package app_test
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -66,7 +70,9 @@ func start(t *testing.T, o app.Options) (*app.App, *client.Client) {
 		o.Data = t.TempDir()
 	}
 	o.Listen = "127.0.0.1:0"
-	o.Log = slog.New(slog.NewTextHandler(testWriter{t}, nil))
+	if o.Log == nil {
+		o.Log = slog.New(slog.NewTextHandler(testWriter{t}, nil))
+	}
 	a, err := app.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -98,22 +104,14 @@ func TestARunnerThatCannotWork(t *testing.T) {
 	if _, err := c.AddProject(t.Context(), wire.AddProject{Name: "p", Repo: repo}); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		all, err := c.Rollouts(t.Context(), "p", 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(all) == 1 && all[0].Status == "errored" {
-			if s := all[0].Stages[1].Status; s != "waiting" {
-				t.Errorf("production is %s", s)
-			}
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the rollout does not end: %+v", all)
-		}
-		time.Sleep(50 * time.Millisecond)
+	var all []wire.Rollout
+	eventually(t, "the end of the rollout", func() bool {
+		var err error
+		all, err = c.Rollouts(t.Context(), "p", 1)
+		return err == nil && len(all) == 1 && all[0].Status == "errored"
+	})
+	if s := all[0].Stages[1].Status; s != "waiting" {
+		t.Errorf("production is %s", s)
 	}
 	runs, err := c.Runs(t.Context(), "p", client.RunFilter{})
 	if err != nil || len(runs) != 1 || runs[0].Attempt != 3 || runs[0].Error == nil {
@@ -132,4 +130,40 @@ func TestOneServerAtATimeOnADataFolder(t *testing.T) {
 	if core.CodeOf(err) != core.Conflict {
 		t.Errorf("a second server: %v", err)
 	}
+}
+
+// never is longer than any test.
+const never = time.Hour
+
+// eventually waits for something that the server does by itself.
+func eventually(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !f(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s does not come", what)
+		}
+		select {
+		case <-t.Context().Done():
+			t.Fatal(t.Context().Err())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// hook sends a webhook as docs/how-to describes it.
+func hook(t *testing.T, url, secret, body string) int {
+	t.Helper()
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Terrace-Signature", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode
 }
