@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/service/state"
@@ -158,18 +159,17 @@ func TestLostReplies(t *testing.T) {
 		b := newBackend(t)
 		w := newWork(b, exe, "ana-token")
 		for i, method := range []string{"LOCK", "POST", "UNLOCK", "GET"} {
-			b.drop[method] = 1
+			b.lose(method)
 			value := fmt.Sprint("value-", i)
 			w.run("apply", "-input=false", "-auto-approve", "-var=value="+value)
-			if b.drop[method] != 0 {
-				t.Errorf("no reply to %s was lost", method)
-			}
+			b.calm()
 			w.output(value)
 			w.unlocked()
 		}
-		b.drop["LOCK"], b.drop["POST"], b.drop["UNLOCK"] = 1, 1, 1
+		b.lose("LOCK", "POST", "UNLOCK")
 		before := w.versions()
 		w.run("apply", "-input=false", "-auto-approve", "-var=value=all")
+		b.calm()
 		if n := w.versions() - before; n != 1 {
 			t.Errorf("one apply with one upload made %d versions", n)
 		}
@@ -185,8 +185,9 @@ func TestBusy(t *testing.T) {
 	engines(t, func(t *testing.T, exe string) {
 		b := newBackend(t)
 		w := newWork(b, exe, "ana-token")
-		b.fail["LOCK"], b.fail["GET"], b.fail["POST"], b.fail["UNLOCK"] = 1, 1, 1, 1
+		b.busy("LOCK", "GET", "POST", "UNLOCK")
 		w.run("apply", "-input=false", "-auto-approve")
+		b.calm()
 		w.output("one")
 		w.unlocked()
 	})
@@ -270,7 +271,7 @@ func TestRunTokenWithEngine(t *testing.T) {
 	engines(t, func(t *testing.T, exe string) {
 		b := newBackend(t)
 		caller := state.Caller{Run: "r-1", Fence: 7, CanWrite: true, By: "run:r-1"}
-		b.callers["run-token"] = caller
+		b.callers["run-token"] = caller // before anything asks
 		status := func(to core.RunStatus) {
 			t.Helper()
 			if err := b.db.Update(t.Context(), func(tx core.Tx) error {
@@ -316,7 +317,7 @@ func TestRunTokenWithEngine(t *testing.T) {
 }
 
 // TestRefusedUpload: what the engine could not store is in errored.tfstate and in the
-// recovery slot, byte for byte the same state.
+// recovery slot.
 func TestRefusedUpload(t *testing.T) {
 	engines(t, func(t *testing.T, exe string) {
 		b := newBackend(t)
@@ -347,19 +348,21 @@ func TestRefusedUpload(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(compact(t, stored), compact(t, errored)) {
-			t.Errorf("recovered\n%s\nwant\n%s", stored, errored)
+		if diff := cmp.Diff(withoutSerial(t, errored), withoutSerial(t, stored)); diff != "" {
+			t.Errorf("recovered (-errored.tfstate +version):\n%s", diff)
 		}
 		w.output("two")
 	})
 }
 
-// compact takes white space, and the two things that differ from upload to upload, out of a state.
-func compact(t *testing.T, b []byte) []byte {
+// withoutSerial reads a state. tofu counts the serial up once more before it writes
+// errored.tfstate.
+func withoutSerial(t *testing.T, b []byte) map[string]any {
 	t.Helper()
-	var out bytes.Buffer
-	if err := json.Compact(&out, b); err != nil {
+	var out map[string]any
+	if err := json.Unmarshal(b, &out); err != nil {
 		t.Fatal(err)
 	}
-	return out.Bytes()
+	delete(out, "serial")
+	return out
 }

@@ -112,6 +112,34 @@ func (b *backend) faults(next http.Handler) http.Handler {
 	})
 }
 
+// lose makes the reply to the next request of each method get lost.
+func (b *backend) lose(methods ...string) { b.next(b.drop, methods) }
+
+// busy makes the next request of each method be answered with 503.
+func (b *backend) busy(methods ...string) { b.next(b.fail, methods) }
+
+func (b *backend) next(what map[string]int, methods []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range methods {
+		what[m] = 1
+	}
+}
+
+// calm wants every lost reply and every 503 to have happened.
+func (b *backend) calm() {
+	b.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, what := range []map[string]int{b.drop, b.fail} {
+		for method, n := range what {
+			if n != 0 {
+				b.Errorf("no %s came for the fault to happen", method)
+			}
+		}
+	}
+}
+
 // methods returns what was asked since the last time.
 func (b *backend) methods() string {
 	b.mu.Lock()
