@@ -143,7 +143,7 @@ func (c *Config) context(e *environment, s Scope, outputs map[string]cty.Value, 
 	if s.Sandbox != nil {
 		sandbox = cty.ObjectVal(map[string]cty.Value{"name": cty.StringVal(s.Sandbox.Name), "owner": cty.StringVal(s.Sandbox.Owner)})
 	}
-	return scoped(&hcl.EvalContext{Functions: functions(c.tree, c.root, nil)}, e, release, sandbox, outputs, own)
+	return scoped(c.ctx, e, release, sandbox, outputs, own)
 }
 
 // failed makes an Invalid error of problems, nil when there are none. Sensitive texts

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // gitLike is a tree whose files have identities, and that counts what is read.
@@ -127,59 +126,58 @@ func BenchmarkLoad(b *testing.B) {
 }
 
 // TestHostile: files that would exhaust the stack, the memory or the patience of a
-// server are refused quickly.
+// server are refused before they are parsed or evaluated.
 func TestHostile(t *testing.T) {
 	t.Parallel()
-	const n = 1 << 17
+	const n = maxOperators + 1
 	repeat := strings.Repeat
 	header := "project \"p\" {}\nenvironment \"dev\" {\n  variables = "
-	sources := map[string]string{
-		"brackets":   header + repeat("[", n),
-		"parens":     header + repeat("(", n) + "1",
-		"braces":     repeat("a {\n", n/4),
-		"not":        header + repeat("!", n) + "true\n}\n",
-		"minus":      header + repeat("-", n) + "1\n}\n",
-		"plus":       header + "1" + repeat("+1", n/2-100) + "\n}\n",
-		"ternary":    header + repeat("true?1:", n/8) + "1\n}\n",
-		"index":      header + "a" + repeat("[0]", n/3-100) + "\n}\n",
-		"splat":      header + "a" + repeat("[*]", n/3-100) + "\n}\n",
-		"template":   header + repeat("\"${", n/4),
-		"directives": header + "\"" + repeat("%{if true}", n/16) + "\"\n}\n",
-		"too large":  header + "\"" + repeat("a", maxFileSize) + "\"\n}\n",
-		"loops":      header + "[for a in range(1000) : [for b in range(1000) : [for c in range(1000) : a]]]\n}\n",
-		"format":     header + "{ a = format(\"%999999999s\", \"\") }\n}\n",
-		"indent":     header + "{ a = indent(999999999, \"a\\nb\") }\n}\n",
-		"not utf-8":  header + "\"\xff\"\n}\n",
-		"zero":       header + "\"\x00\"\n}\n",
-		"one quote":  header + "\"",
+	const deep = "The file is nested too deeply"
+	tests := map[string]struct{ src, want string }{
+		"brackets":   {header + repeat("[", n), deep},
+		"parens":     {header + repeat("(", n) + "1", deep},
+		"braces":     {repeat("a {\n", n), deep},
+		"not":        {header + repeat("!", n) + "true\n}\n", deep},
+		"minus":      {header + repeat("-", n) + "1\n}\n", deep},
+		"plus":       {header + "1" + repeat("+1", n) + "\n}\n", deep},
+		"ternary":    {header + repeat("true?1:", n) + "1\n}\n", deep},
+		"index":      {header + "a" + repeat("[0]", n) + "\n}\n", deep},
+		"splat":      {header + "a" + repeat("[*]", n) + "\n}\n", deep},
+		"template":   {header + repeat("\"${", n), deep},
+		"directives": {header + "\"" + repeat("%{if true}", 2*maxDirectives) + repeat(" ", harmlessSize) + "\"\n}\n", deep},
+		"too large":  {header + "\"" + repeat("a", maxFileSize) + "\"\n}\n", "The file is too large"},
+		"loops":      {header + "{ a = [for a in range(1000) : [for b in range(1000) : [for c in range(1000) : a]]] }\n}\n", "Too many loops in one expression"},
+		"format":     {header + "{ a = format(\"%999999999s\", \"\") }\n}\n", "Invalid function argument"},
+		"indent":     {header + "{ a = indent(999999999, \"a\\nb\") }\n}\n", "Invalid function argument"},
+		"not utf-8":  {header + "\"\xff\"\n}\n", "The file is not UTF-8"},
+		"zero":       {header + "\"\x00\"\n}\n", ""},
+		"one quote":  {header + "\"", ""},
 	}
-	for name, src := range sources {
+	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			start := time.Now()
-			for _, tree := range []files{
-				{"terrace.hcl": src},
-				{"terrace.hcl": "project \"p\" {}\nenvironment \"dev\" {}\nstack \"web\" { var_files = [\"a.tfvars\"] }", "stacks/web/main.tf": src, "a.tfvars": "a = " + strings.TrimPrefix(src, header)},
-			} {
-				cfg, diags := Load(tree, ".")
-				if cfg != nil && tree["a.tfvars"] == "" {
-					t.Errorf("was accepted")
-				}
-				Render(diags, tree, false)
-				Format([]byte(src))
+			tree := files{"terrace.hcl": tt.src}
+			_, diags := Load(tree, ".")
+			if !diags.HasErrors() || tt.want != "" && diags[0].Summary != tt.want {
+				t.Errorf("want %q, got:\n%s", tt.want, Render(diags, tree, false))
 			}
-			if took := time.Since(start); took > 10*time.Second {
-				t.Errorf("took %s", took)
+			if string(Format([]byte(tt.src))) != tt.src && diags[0].Summary == deep {
+				t.Errorf("was formatted")
 			}
+			// The same in a root module and in a var file.
+			tree = files{"terrace.hcl": "project \"p\" {}\nenvironment \"dev\" {}\nstack \"web\" {\n  var_files = [\"a.tfvars\"]\n}\n",
+				"stacks/web/main.tf": tt.src, "a.tfvars": "a = " + strings.TrimPrefix(tt.src, header)}
+			_, diags = Load(tree, ".")
+			Render(diags, tree, false)
 		})
 	}
 	for name, src := range map[string]string{
-		"brackets": repeat("[", n), "objects": repeat(`{"a":`, n/8), "type": `{"variable":{"a":{"type":"` + repeat("list(", n/8) + `"}}}`,
-		"default": `{"variable":{"a":{"default":"` + repeat("${", n/4) + `"}}}`,
+		"brackets": repeat("[", n), "objects": repeat(`{"a":`, n), "type": `{"variable":{"a":{"type":"` + repeat("list(", n) + `"}}}`,
+		"default": `{"variable":{"a":{"default":"` + repeat("${", n) + `"}}}`,
 	} {
 		t.Run("json "+name, func(t *testing.T) {
 			t.Parallel()
-			tree := files{"terrace.hcl": "project \"p\" {}\nenvironment \"dev\" {}\nstack \"web\" { var_files = [\"a.tfvars.json\"] }", "stacks/web/main.tf.json": src, "a.tfvars.json": src}
+			tree := files{"terrace.hcl": "project \"p\" {}\nenvironment \"dev\" {}\nstack \"web\" {\n  var_files = [\"a.tfvars.json\"]\n}\n", "stacks/web/main.tf.json": src, "a.tfvars.json": src}
 			_, diags := Load(tree, ".")
 			Render(diags, tree, false)
 		})

@@ -48,6 +48,7 @@ type load struct {
 type loaded struct {
 	tree   Tree
 	root   string
+	ctx    *hcl.EvalContext // functions only
 	envs   map[string]*environment
 	stacks map[string]*stack
 	order  []string // all stacks, each after those it uses
@@ -119,7 +120,7 @@ func (l *load) name(kind string, b *hclsyntax.Block) bool {
 }
 
 func (l *load) finish() {
-	l.cfg.loaded = loaded{tree: l.tree, root: l.root, envs: map[string]*environment{}, stacks: l.stacks}
+	l.cfg.loaded = loaded{tree: l.tree, root: l.root, ctx: l.ctx, envs: map[string]*environment{}, stacks: l.stacks}
 	for _, e := range l.envs {
 		l.cfg.envs[e.Name] = e
 		l.cfg.Environments = append(l.cfg.Environments, e.Environment)

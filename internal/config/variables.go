@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"runtime"
@@ -235,7 +236,8 @@ func (l *load) checkValue(st *stack, e *environment, p *place, name string, v *v
 
 // pathError says where inside a value a conversion failed.
 func pathError(err error) string {
-	if pe, ok := err.(cty.PathError); ok && len(pe.Path) > 0 {
+	var pe cty.PathError
+	if errors.As(err, &pe) && len(pe.Path) > 0 {
 		var at strings.Builder
 		for _, step := range pe.Path {
 			switch s := step.(type) {
