@@ -1,0 +1,216 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/terrace-cd/terrace/internal/client"
+	"github.com/terrace-cd/terrace/internal/wire"
+)
+
+// patience is how long one rollout may take.
+const patience = 5 * time.Minute
+
+// server is a running terrace server with one project, and the repository behind it.
+type server struct {
+	w       *world
+	cmd     *exec.Cmd
+	api     *client.Client
+	project wire.Project
+	clone   string
+	last    string // id of the newest rollout seen
+}
+
+// start starts a server on a fresh folder. The engine is what path has first.
+func (w *world) start(ctx context.Context, name, path string, files map[string]string) (_ *server, err error) {
+	dir := filepath.Join(w.dir, name)
+	s := &server{w: w, clone: filepath.Join(dir, "clone")}
+	remote := filepath.Join(dir, "remote.git")
+	for _, args := range [][]string{{"init", "-q", "--bare", "-b", "main", remote}, {"init", "-q", "-b", "main", s.clone}, {"-C", s.clone, "remote", "add", "origin", remote}} {
+		if err := s.git(ctx, args...); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.commit(ctx, files); err != nil {
+		return nil, err
+	}
+	if err := s.push(ctx); err != nil {
+		return nil, err
+	}
+	log, err := os.Create(filepath.Join(dir, "server.log"))
+	if err != nil {
+		return nil, err
+	}
+	data := filepath.Join(dir, "data")
+	s.cmd = exec.Command(w.binary, "server", "--data", data, "--listen", "127.0.0.1:0", "--poll", "1h", "--provider-mirror", w.mirror) //nolint:noctx // stopped by stop, by signal
+	s.cmd.Env = w.environment(path)
+	s.cmd.Stderr = log
+	stdout, err := s.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			s.stop()
+			said, _ := os.ReadFile(log.Name())
+			err = fmt.Errorf("%w\nthe server said:\n%s", err, said)
+		}
+	}()
+	url, err := address(bufio.NewScanner(stdout))
+	if err != nil {
+		return nil, err
+	}
+	token, err := os.ReadFile(filepath.Join(data, "admin-token"))
+	if err != nil {
+		return nil, err
+	}
+	s.api = client.New(url, strings.TrimSpace(string(token)))
+	if s.project, err = s.api.AddProject(ctx, wire.AddProject{Name: name, Repo: remote}); err != nil {
+		return nil, err
+	}
+	if s.project.Webhook == nil {
+		return nil, errors.New("the project came without its webhook")
+	}
+	_, err = s.wait(ctx)
+	return s, err
+}
+
+// address reads where the server listens from what it prints first.
+func address(lines *bufio.Scanner) (string, error) {
+	for lines.Scan() {
+		for word := range strings.FieldsSeq(lines.Text()) {
+			if strings.HasPrefix(word, "http://") {
+				return strings.TrimRight(word, ","), nil
+			}
+		}
+	}
+	return "", fmt.Errorf("the server ended before it listened: %w", lines.Err())
+}
+
+func (s *server) stop() {
+	if s.api != nil {
+		s.api.Close()
+	}
+	_ = s.cmd.Process.Signal(os.Interrupt)
+	_ = s.cmd.Wait()
+}
+
+func (s *server) git(ctx context.Context, args ...string) error {
+	env := append(s.w.environment(""), "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null",
+		"GIT_AUTHOR_NAME=Ana", "GIT_AUTHOR_EMAIL=ana@example.org", "GIT_COMMITTER_NAME=Ana", "GIT_COMMITTER_EMAIL=ana@example.org")
+	return command(ctx, s.w.dir, env, "git", args...)
+}
+
+func (s *server) commit(ctx context.Context, files map[string]string) error {
+	if err := write(s.clone, files); err != nil {
+		return err
+	}
+	if err := s.git(ctx, "-C", s.clone, "add", "-A"); err != nil {
+		return err
+	}
+	return s.git(ctx, "-C", s.clone, "commit", "-q", "-m", "Change")
+}
+
+func (s *server) push(ctx context.Context) error {
+	return s.git(ctx, "-C", s.clone, "push", "-q", "origin", "main")
+}
+
+// deliver pushes what was committed, announces it, and waits for the end of its
+// rollout: the time is that from before the push until the server wrote the end down.
+func (s *server) deliver(ctx context.Context) (time.Duration, wire.Rollout, error) {
+	began := time.Now()
+	if err := s.push(ctx); err != nil {
+		return 0, wire.Rollout{}, err
+	}
+	if err := s.announce(ctx); err != nil {
+		return 0, wire.Rollout{}, err
+	}
+	r, err := s.wait(ctx)
+	return r.Finished.Sub(began), r, err
+}
+
+func (s *server) announce(ctx context.Context) error {
+	body := []byte(`{}`)
+	mac := hmac.New(sha256.New, []byte(s.project.Webhook.Secret))
+	mac.Write(body)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.project.Webhook.URL, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("X-Terrace-Signature", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusAccepted {
+		return fmt.Errorf("the webhook was answered %s", resp.Status)
+	}
+	return nil
+}
+
+// wait waits until a rollout that was not seen before has succeeded.
+func (s *server) wait(ctx context.Context) (wire.Rollout, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		rollouts, err := s.api.Rollouts(ctx, s.project.Name, 1)
+		if err != nil {
+			return wire.Rollout{}, err
+		}
+		if len(rollouts) == 1 && rollouts[0].ID != s.last && rollouts[0].Status != "running" {
+			s.last = rollouts[0].ID
+			if rollouts[0].Status != "succeeded" {
+				return rollouts[0], fmt.Errorf("the rollout ended as %s: %s", rollouts[0].Status, s.failures(ctx))
+			}
+			return rollouts[0], nil
+		}
+		select {
+		case <-ctx.Done():
+			return wire.Rollout{}, fmt.Errorf("waiting for a rollout of %s: %w", s.project.Name, ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *server) failures(ctx context.Context) string {
+	runs, err := s.api.Runs(ctx, s.project.Name, client.RunFilter{Rollout: s.last})
+	if err != nil {
+		return err.Error()
+	}
+	var said []string
+	for _, r := range runs {
+		if r.Error != nil {
+			said = append(said, r.Instance+": "+r.Error.Message)
+		}
+	}
+	return strings.Join(said, "; ")
+}
+
+// memory is the resident memory of the server's process, in megabytes.
+func (s *server) memory(ctx context.Context) (float64, error) {
+	out, err := exec.CommandContext(ctx, "ps", "-o", "rss=", "-p", strconv.Itoa(s.cmd.Process.Pid)).Output()
+	if err != nil {
+		return 0, fmt.Errorf("ps: %w", err)
+	}
+	kilobytes, err := strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+	return kilobytes / 1024, err
+}
