@@ -49,7 +49,7 @@ func extract(f form, src []byte) parsed {
 		x.json(src)
 	case templateForm:
 		if e, _ := hclsyntax.ParseTemplate(src, "", hcl.InitialPos); e != nil {
-			x.functionsIn(e)
+			x.functionsIn(e, true)
 		}
 	case yamlForm:
 		x.yaml(src)
@@ -150,14 +150,14 @@ func (x *extractor) native(src []byte) {
 			x.module(block)
 		case "locals":
 			for _, a := range sorted(block.Body.Attributes) {
-				x.locals = appendNamed(x.locals, a.Name, templates(a.Expr))
+				values := templates(a.Expr)
+				x.locals = appendNamed(x.locals, a.Name, values)
+				x.expression(a, followed(values))
 			}
-			x.body(block.Body)
 		case "variable":
 			if a := block.Body.Attributes["default"]; a != nil && len(block.Labels) == 1 {
 				x.defaults = appendNamed(x.defaults, block.Labels[0], templates(a.Expr))
 			}
-			x.body(block.Body)
 		default:
 			x.block(block)
 		}
@@ -206,11 +206,12 @@ func (x *extractor) module(block *hclsyntax.Block) {
 	attributes := sorted(block.Body.Attributes)
 	var args []named
 	for _, a := range attributes {
+		values := templates(a.Expr)
 		if !slices.Contains(notArguments, a.Name) {
-			args = appendArgument(args, a.Name, templates(a.Expr))
+			args = appendArgument(args, a.Name, values)
 		}
 		if a.Name != "source" {
-			x.functionsIn(a.Expr)
+			x.expression(a, followed(values))
 		}
 	}
 	if a := block.Body.Attributes["source"]; a != nil {
@@ -257,7 +258,7 @@ func (x *extractor) block(block *hclsyntax.Block) {
 
 func (x *extractor) body(body *hclsyntax.Body) {
 	for _, a := range sorted(body.Attributes) {
-		x.functionsIn(a.Expr)
+		x.expression(a, false)
 	}
 	for _, b := range body.Blocks {
 		x.block(b)
@@ -267,17 +268,39 @@ func (x *extractor) body(body *hclsyntax.Body) {
 // readers are the functions that read the file their first argument names.
 var readers = []string{"file", "fileexists", "filebase64", "filebase64sha256", "filebase64sha512", "filemd5", "filesha1", "filesha256", "filesha512"}
 
-// functionsIn looks for functions that read, and for paths, anywhere in an expression.
-func (x *extractor) functionsIn(e hclsyntax.Expression) {
-	// What hclsyntax.Walk returns are the walker's own diagnostics, and it has none.
-	_ = hclsyntax.Walk(e, &expressionWalker{x: x})
+// followed reports whether a value is known well enough to be followed to where it is
+// used: then it is that place which says whether it is a path.
+func followed(values []string) bool { return !slices.Contains(values, unknown) }
+
+// pathLike are parts of the names of attributes that hold paths.
+var pathLike = []string{"path", "dir", "file", "folder", "source", "program", "command", "script", "template"}
+
+// expression looks for functions that read, and for paths, anywhere in the value of an
+// attribute. With quiet only functions count.
+func (x *extractor) expression(a *hclsyntax.Attribute, quiet bool) {
+	w := &expressionWalker{x: x, pathLike: slices.ContainsFunc(pathLike, func(part string) bool { return strings.Contains(a.Name, part) })}
+	w.walk(a.Expr, quiet)
+}
+
+// functionsIn is expression for what is not the value of an attribute.
+func (x *extractor) functionsIn(e hclsyntax.Expression, quiet bool) {
+	(&expressionWalker{x: x}).walk(e, quiet)
 }
 
 type expressionWalker struct {
-	x *extractor
+	x        *extractor
+	pathLike bool
 	// quiet counts the expressions around this one whose text was already looked at.
 	quiet int
 	stack []bool
+}
+
+func (w *expressionWalker) walk(e hclsyntax.Expression, quiet bool) {
+	if quiet {
+		w.quiet++
+	}
+	// What hclsyntax.Walk returns are the walker's own diagnostics, and it has none.
+	_ = hclsyntax.Walk(e, w)
 }
 
 func (w *expressionWalker) Enter(node hclsyntax.Node) hcl.Diagnostics {
@@ -291,8 +314,10 @@ func (w *expressionWalker) Enter(node hclsyntax.Node) hcl.Diagnostics {
 			looked = true
 		}
 	case *hclsyntax.ScopeTraversalExpr:
-		if w.quiet == 0 && e.Traversal.RootName() == "local" {
+		if root := e.Traversal.RootName(); w.quiet == 0 && root == "local" {
 			w.hint(e)
+		} else if mark := reference(e); w.quiet == 0 && root == "var" && w.pathLike && mark != "" {
+			w.x.read(reading{how: readHint, path: mark, line: e.Range().Start.Line})
 		}
 	}
 	w.stack = append(w.stack, looked)

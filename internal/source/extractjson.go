@@ -91,6 +91,7 @@ func (j *jsonWalker) text(path []string, s string) {
 		return
 	}
 	line := j.lineNow()
+	named := len(path) == 2 && path[0] == "locals" || len(path) == 3 && path[0] == "module" || len(path) == 3 && path[0] == "variable"
 	values := []string{bounded(literal(s))}
 	if bytes.Contains([]byte(s), []byte("${")) || bytes.Contains([]byte(s), []byte("%{")) {
 		e, diags := hclsyntax.ParseTemplate([]byte(s), "", hcl.Pos{Line: line, Column: 1})
@@ -99,9 +100,9 @@ func (j *jsonWalker) text(path []string, s string) {
 		}
 		values = templates(e)
 		if len(path) < 2 || path[0] != "module" || path[len(path)-1] != "source" {
-			j.x.functionsIn(e)
+			j.x.functionsIn(e, named && followed(values))
 		}
-	} else if len(path) != 3 || path[0] != "module" || path[2] != "source" {
+	} else if !named {
 		j.x.hint(values[0], line)
 	}
 	if n := len(path); n >= 3 && path[n-3] == "provisioner" && path[n-2] == "file" && path[n-1] == "source" {

@@ -39,11 +39,14 @@ type summary struct {
 type readingAt struct {
 	reading
 	file string
+	// guess: it may be so, and nobody has to be told when it is not.
+	guess bool
 }
+
+func (r readingAt) certain() bool { return r.how != readHint && !r.guess }
 
 const (
 	maxSummary = 5000 // readings of a module, with those of the modules it calls
-	maxLocals  = 10   // how deeply locals refer to each other
 )
 
 // summarise returns the summary of a folder. A module that calls itself, which engines
@@ -76,12 +79,12 @@ func (g *graph) summarise(dir string) (*summary, error) {
 			s.defaults[d.name] = append(s.defaults[d.name], d.value)
 		}
 	}
-	in := &scope{dir: dir, locals: locals}
+	in := &scope{dir: dir, locals: locals, known: map[string][]string{}, called: map[string]bool{}}
 	for i, e := range files {
 		for _, r := range all[i].reads {
-			for _, p := range in.expand(r.path, maxLocals) {
-				for _, pattern := range in.expand(r.pattern, maxLocals) {
-					at := readingAt{reading{r.how, p, pattern, r.name, r.line}, e.path}
+			for _, p := range in.expand(r.path) {
+				for _, pattern := range in.expand(r.pattern) {
+					at := readingAt{reading: reading{r.how, p, pattern, r.name, r.line}, file: e.path}
 					if settled, err := g.settled(s, dir, at); err != nil {
 						return nil, err
 					} else if !settled {
@@ -147,30 +150,40 @@ func (g *graph) settled(s *summary, dir string, r readingAt) (bool, error) {
 type scope struct {
 	dir    string
 	locals map[string][]string
+	known  map[string][]string // expanded locals; nil while one is being expanded
+	called map[string]bool     // folders of modules
 }
 
 // expand replaces path.module and locals.
-func (in *scope) expand(template string, depth int) []string {
+func (in *scope) expand(template string) []string {
 	template = strings.ReplaceAll(template, markModule, anchor(in.dir))
 	if !strings.ContainsRune(template, markLocal) {
 		return []string{template}
 	}
-	if depth == 0 {
-		return onlyUnknown
+	return substitute(template, markLocal, in.local)
+}
+
+// local expands a local; one that refers to itself is not known.
+func (in *scope) local(name string) []string {
+	values, ok := in.known[name]
+	if ok {
+		return values
 	}
-	return substitute(template, markLocal, func(name string) []string {
-		var out []string
-		for _, v := range in.locals[name] {
-			out = append(out, in.expand(v, depth-1)...)
-		}
-		return out
-	})
+	in.known[name] = nil
+	for _, v := range in.locals[name] {
+		values = append(values, in.expand(v)...)
+	}
+	if len(values) > maxTemplates {
+		values = onlyUnknown
+	}
+	in.known[name] = values
+	return values
 }
 
 // call adds what a module call brings to the summary of the caller.
 func (g *graph) call(s *summary, in *scope, file string, c moduleCall) error {
 	var arguments map[string][]string
-	for _, source := range in.expand(c.source, maxLocals) {
+	for _, source := range in.expand(c.source) {
 		for _, source := range substitute(source, markVariable, func(name string) []string { return s.defaults[name] }) {
 			dir, ok := moduleFolder(in.dir, source)
 			switch {
@@ -187,12 +200,16 @@ func (g *graph) call(s *summary, in *scope, file string, c moduleCall) error {
 			if err != nil {
 				return err
 			}
-			s.modules = append(append(s.modules, dir), child.modules...)
-			s.warnings = append(s.warnings, child.warnings...)
+			again := in.called[dir]
+			if !again {
+				in.called[dir] = true
+				s.modules = append(append(s.modules, dir), child.modules...)
+				s.warnings = append(s.warnings, child.warnings...)
+			}
 			if arguments == nil && len(child.reads) > 0 {
 				arguments = map[string][]string{}
 				for _, a := range c.args {
-					arguments[a.name] = append(arguments[a.name], in.expand(a.value, maxLocals)...)
+					arguments[a.name] = append(arguments[a.name], in.expand(a.value)...)
 				}
 			}
 			lookup := func(name string) []string {
@@ -202,9 +219,15 @@ func (g *graph) call(s *summary, in *scope, file string, c moduleCall) error {
 				return child.defaults[name]
 			}
 			for _, r := range child.reads {
+				if again && !strings.ContainsRune(r.path+r.pattern, markVariable) {
+					continue
+				}
+				if len(s.reads) > maxSummary {
+					break
+				}
 				for _, p := range substitute(r.path, markVariable, lookup) {
 					for _, pattern := range substitute(r.pattern, markVariable, lookup) {
-						s.add(readingAt{reading{r.how, p, pattern, r.name, r.line}, r.file})
+						s.add(readingAt{reading: reading{r.how, p, pattern, r.name, r.line}, file: r.file})
 					}
 				}
 			}

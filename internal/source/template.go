@@ -19,8 +19,9 @@ const (
 	markLocal    = '\x03' // \x03NAME\x03: local.NAME
 	markVariable = '\x04' // \x04NAME\x04: var.NAME
 	unknown      = "\x05" // known at plan or apply
+	markElement  = "\x07" // an element of something that is gone through: each.value, the k of a for
 	markFolder   = '\x06' // \x06DIR\x06: a folder of the repository; path.module and path.root become it
-	allMarks     = "\x00" + markModule + markRoot + "\x03\x04" + unknown + "\x06\a\b"
+	allMarks     = "\x00" + markModule + markRoot + "\x03\x04" + unknown + "\x06" + markElement + "\b"
 	maxTemplate  = 1 << 10                         // bytes of a template
 	maxTemplates = 8                               // that one expression may have, one for each way a condition goes
 	delimiters   = " \t\r\n\"'`;|&<>()$,:=#[]{}*?" // what ends a path inside a longer text
@@ -113,7 +114,10 @@ func either(exprs []hclsyntax.Expression) []string {
 
 // reference returns the mark for path.X, local.X and var.X, "" for anything else.
 func reference(e *hclsyntax.ScopeTraversalExpr) string {
-	if len(e.Traversal) != 2 {
+	switch root := e.Traversal.RootName(); {
+	case root == "each", len(e.Traversal) == 1: // the only names of one step are those of for expressions
+		return markElement
+	case len(e.Traversal) != 2:
 		return ""
 	}
 	name, ok := attribute(e, 1)
@@ -321,7 +325,9 @@ func hints(template string) []string {
 			out = append(out, w[start:])
 		case start < 0 && strings.HasPrefix(w, "../"):
 			out = append(out, w)
-		case start < 0 && len(w) > 2 && strings.HasPrefix(w, string(markLocal)):
+		case start < 0 && strings.HasPrefix(w, string(markLocal)):
+			out = append(out, w)
+		case start < 0 && strings.HasPrefix(w, string(markVariable)) && strings.Contains(w, string(markVariable)+"/"):
 			out = append(out, w)
 		}
 	}
