@@ -164,8 +164,8 @@ type Logs interface {
 	AddLog(LogChunk) error
 	// LogChunks returns up to limit chunks with a number greater than after, oldest first.
 	LogChunks(run string, after int64, limit int) ([]LogChunk, error)
-	// PruneLogs drops logs of the oldest terminal runs until at most max bytes are kept.
-	PruneLogs(max int64) (dropped int, err error)
+	// PruneLogs drops logs of the oldest terminal runs until at most keep bytes are kept.
+	PruneLogs(keep int64) (dropped int, err error)
 }
 
 // Secrets stores sealed secret values of environments.

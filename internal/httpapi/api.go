@@ -167,7 +167,7 @@ func (r *routes) raw(who permission, method, path string, h func(http.ResponseWr
 		if err == nil {
 			err = h(w, req)
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, errGone) {
 			r.self.refuse(w, err)
 		}
 	})

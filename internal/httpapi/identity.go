@@ -128,9 +128,13 @@ func (a *API) sessionRoutes(r *routes) {
 			return core.Errorf(core.Denied, "a login from another site is refused")
 		}
 		secret := strings.TrimSpace(req.PostFormValue("token"))
-		if _, err := a.Access.Identify(req.Context(), secret); err != nil {
+		_, err := a.Access.Identify(req.Context(), secret)
+		if core.CodeOf(err) == core.Unauthenticated {
 			http.Redirect(w, req, "/login?failed=1", http.StatusSeeOther)
 			return nil
+		}
+		if err != nil {
+			return err
 		}
 		setSession(w, req, secret, int(sessionLife.Seconds()))
 		next := req.PostFormValue("next")

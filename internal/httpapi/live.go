@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -16,6 +17,10 @@ import (
 func limit(bytes int64) func(*huma.Operation) {
 	return func(op *huma.Operation) { op.MaxBodyBytes = bytes }
 }
+
+// errGone ends a stream whose reader is gone, or that a reader will ask for again.
+// Nobody is told: the answer has begun.
+var errGone = errors.New("the reader is gone")
 
 // keepAlive is how often a silent stream says that it lives.
 const keepAlive = 15 * time.Second
@@ -56,18 +61,18 @@ func (a *API) streamLogs(w http.ResponseWriter, req *http.Request) error {
 		return err
 	}
 	send := stream(w)
-	if err := send("", "", ""); err != nil {
-		return nil // the reader is gone
+	if send("", "", "") != nil {
+		return errGone
 	}
 	for {
 		for _, c := range chunks {
 			after = c.Seq
 			data, err := json.Marshal(c)
 			if err != nil {
-				return nil
+				return errGone
 			}
 			if send("log", strconv.FormatInt(c.Seq, 10), string(data)) != nil {
-				return nil
+				return errGone
 			}
 		}
 		switch {
@@ -82,12 +87,12 @@ func (a *API) streamLogs(w http.ResponseWriter, req *http.Request) error {
 			case <-changed:
 			case <-time.After(keepAlive):
 				if send("", "", "") != nil {
-					return nil
+					return errGone
 				}
 			}
 		}
 		if chunks, over, err = a.Board.Logs(ctx, id, after, 200); err != nil {
-			return nil // the stream has begun: the reader comes back and hears of it
+			return errGone // the stream has begun: the reader comes back and hears of it
 		}
 	}
 }
@@ -122,5 +127,5 @@ func (a *API) streamChanges(w http.ResponseWriter, req *http.Request) error {
 			err = send("", "", "")
 		}
 	}
-	return nil
+	return errGone
 }

@@ -1,9 +1,14 @@
 package httpapi
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"io/fs"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -365,4 +370,75 @@ func withoutSerial(t *testing.T, b []byte) map[string]any {
 	}
 	delete(out, "serial")
 	return out
+}
+
+// TestBackendFromEnvironment: with an empty backend block and TF_HTTP_… the engines
+// keep neither address nor token, in .terraform or in a saved plan, and take both from
+// the environment of the moment. So a runner needs no new init for a new token or
+// port, and a stored plan holds no credential.
+func TestBackendFromEnvironment(t *testing.T) {
+	engines(t, func(t *testing.T, exe string) {
+		b := newBackend(t)
+		b.callers["second-token"] = b.callers["ana-token"] // before anything asks
+		w := newWork(b, exe, "ana-token")
+		w.run("plan", "-input=false", "-out=plan")
+		nothingKept(t, w.dir, b.URL, "ana-token")
+
+		second := httptest.NewServer(b.Config.Handler)
+		t.Cleanup(second.Close)
+		for i, v := range w.env {
+			w.env[i] = strings.NewReplacer(b.URL, second.URL, "ana-token", "second-token").Replace(v)
+		}
+		b.mu.Lock()
+		delete(b.callers, "ana-token")
+		b.mu.Unlock()
+		b.Close()
+		w.run("apply", "-input=false", "plan")
+		w.run("plan", "-input=false", "-var=value=two", "-out=plan")
+		w.run("apply", "-input=false", "plan")
+		w.output("two")
+		nothingKept(t, w.dir, second.URL, "second-token")
+	})
+}
+
+// nothingKept looks into every file of a folder, and into plan files, which are zips.
+func nothingKept(t *testing.T, dir string, secrets ...string) {
+	t.Helper()
+	look := func(name string, r io.Reader) error {
+		content, err := io.ReadAll(r)
+		for _, secret := range secrets {
+			if bytes.Contains(content, []byte(secret)) {
+				t.Errorf("%s holds %s", name, secret)
+			}
+		}
+		return err
+	}
+	if err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if err := look(path, bytes.NewReader(content)); err != nil || d.Name() != "plan" {
+			return err
+		}
+		plan, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
+		if err != nil {
+			return err
+		}
+		for _, f := range plan.File {
+			r, err := f.Open()
+			if err == nil {
+				err = look(path+"/"+f.Name, r)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -279,7 +279,7 @@ func TestCutOff(t *testing.T) {
 	b := newBackend(t)
 	b.do("LOCK", address, "ana-token", []byte(anaLock))
 	content := stateBody(1, "x")
-	req, err := http.NewRequestWithContext(t.Context(), "POST", b.URL+address+"?ID=l-ana", io.MultiReader(bytes.NewReader(content), failing{}))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.URL+address+"?ID=l-ana", io.MultiReader(bytes.NewReader(content), failing{}))
 	if err != nil {
 		t.Fatal(err)
 	}

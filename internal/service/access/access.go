@@ -201,7 +201,7 @@ func (s *Service) Unhold(ctx context.Context, by, project, environment string) e
 	}, "environment.unheld")
 }
 
-func (s *Service) hold(ctx context.Context, by, project, environment string, make func(core.Tx) (*core.Hold, error), kind string) error {
+func (s *Service) hold(ctx context.Context, by, project, environment string, change func(core.Tx) (*core.Hold, error), kind string) error {
 	err := s.Store.Update(ctx, func(tx core.Tx) error {
 		known, err := tx.Environments(project)
 		if err != nil {
@@ -213,7 +213,7 @@ func (s *Service) hold(ctx context.Context, by, project, environment string, mak
 			if e.Name != environment {
 				continue
 			}
-			if e.Hold, err = make(tx); err != nil {
+			if e.Hold, err = change(tx); err != nil {
 				return err
 			}
 			if err := tx.PutEnvironment(e); err != nil {

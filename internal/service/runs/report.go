@@ -187,7 +187,8 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 			next.Do = "apply" // said again after a lost reply
 			return nil
 		}
-		if run.Status != core.RunChecking && !(run.NoChanges && (run.Status == core.RunProvisioning || run.Status == core.RunVerifying)) {
+		again := run.NoChanges && (run.Status == core.RunProvisioning || run.Status == core.RunVerifying)
+		if run.Status != core.RunChecking && !again {
 			return core.Errorf(core.Conflict, "%s is %s; a plan is not expected", id, run.Status)
 		}
 		run.Changes = core.Changes(planned.Changes)
