@@ -1,0 +1,37 @@
+// Package e2e tests the built program from outside: its command line, its API, its
+// processes. It knows nothing of what is inside, and the repositories that it promotes
+// were made for nothing else.
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// terrace is the program under test, built once.
+var terrace string
+
+func TestMain(m *testing.M) {
+	os.Exit(testMain(m))
+}
+
+func testMain(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "terrace-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	terrace = filepath.Join(dir, "terrace")
+	build := exec.CommandContext(context.Background(), "go", "build", "-race", "-buildvcs=false", "-o", terrace, "../cmd/terrace")
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "building the program:", err)
+		return 1
+	}
+	return m.Run()
+}
