@@ -37,6 +37,11 @@ type Options struct {
 	// TF_HTTP_ when Backend is empty.
 	Env []string
 
+	// Run and Fence are told to the engine, and to the providers, as TERRACE_RUN and
+	// TERRACE_FENCE.
+	Run   string
+	Fence int64
+
 	// Backend is the address of the built-in state backend; "" leaves the stack's own
 	// backend alone.
 	Backend string

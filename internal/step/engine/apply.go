@@ -1,0 +1,67 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"github.com/terrace-cd/terrace/internal/core"
+)
+
+// erroredState is where engines leave a state that they could not upload.
+const erroredState = "errored.tfstate"
+
+// lostState matches what engines say when they could not even leave the state there.
+var lostState = regexp.MustCompile(`(?i)failed to (serialize state|create local state file|write state)|state .*(lost|could not be written)`)
+
+// Apply applies the saved plan, once. Applied counts with an error as well. The error is
+// Invalid when the engine said no; its end by a signal is Unavailable, and its outcome
+// unknown unless Applied says that the state is stored.
+//
+// When ctx ends, the engine is interrupted: it finishes what it has in hand, stores its
+// state and ends, with an error.
+func (s *Session) Apply(ctx context.Context) (Applied, error) {
+	if !s.planned {
+		return Applied{Stored: true}, core.Errorf(core.Internal, "there is no saved plan to apply")
+	}
+	s.planned = false
+	file := filepath.Join(s.o.Dir, erroredState)
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Applied{Stored: true}, core.Errorf(core.Unavailable, "a state that an earlier run left cannot be removed, and nothing was applied: %w", err)
+	}
+	if err := s.keep(ctx); err != nil {
+		return Applied{Stored: true}, err
+	}
+	before := s.Commands()
+	out := s.run(ctx, append(append([]string{"apply"}, s.common()...), s.planFile)...)
+	if s.Commands() == before {
+		return Applied{Stored: true}, out.err // ctx had ended before
+	}
+	var a Applied
+	unsaved, err := os.ReadFile(file)
+	switch {
+	case err == nil:
+		a.Unsaved = unsaved
+	case !errors.Is(err, fs.ErrNotExist):
+		return a, core.Errorf(core.Unavailable, "the state that the engine could not upload is in %s, and cannot be read: %w", file, err)
+	default:
+		// 0 and 1 are the engine's own words; anything else is a crash or a signal.
+		a.Stored = (out.exit() == 0 || out.exit() == 1) && !mention(out.diagnostics, lostState)
+	}
+	if out.exit() != 0 {
+		return a, s.failure("apply", out)
+	}
+	return a, nil
+}
+
+func mention(ds []Diagnostic, re *regexp.Regexp) bool {
+	for _, d := range ds {
+		if re.MatchString(d.Summary) || re.MatchString(d.Detail) {
+			return true
+		}
+	}
+	return false
+}
