@@ -766,3 +766,39 @@ func FuzzLockInfo(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkWrite is LOCK, POST and UNLOCK of a small state.
+func BenchmarkWrite(b *testing.B) {
+	dir := b.TempDir()
+	db, err := store.Open(b.Context(), filepath.Join(dir, "terrace.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	blobs, err := blob.Open(filepath.Join(dir, "blobs"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	ring, _, err := seal.Open(filepath.Join(dir, "master.key"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := New(db, blobs, ring)
+	if err := db.Update(b.Context(), func(tx core.Tx) error { return tx.AddProject(core.Project{Name: "shop"}) }); err != nil {
+		b.Fatal(err)
+	}
+	serial := int64(0)
+	for b.Loop() {
+		serial++
+		content := body("lin", serial, "a", "b", "c")
+		if err := s.Lock(b.Context(), ana, "shop", "web", "dev", lockBody("l")); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := s.Write(b.Context(), ana, "shop", "web", "dev", "l", sum(content), content); err != nil {
+			b.Fatal(err)
+		}
+		if err := s.Unlock(b.Context(), ana, "shop", "web", "dev", lockBody("l")); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
