@@ -176,7 +176,7 @@ func (s *Source) bring(ctx context.Context, m *mirror, from, to string) error {
 		return err
 	}
 	err := fetch()
-	if err == nil || ctx.Err() != nil || m.sound(ctx) {
+	if err == nil || ctx.Err() != nil || isRefused(err) || m.sound(ctx) {
 		return err
 	}
 	m.forget()

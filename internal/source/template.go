@@ -96,7 +96,7 @@ func templates(e hclsyntax.Expression) []string {
 			return []string{mark}
 		}
 	case *hclsyntax.FunctionCallExpr:
-		return call2templates(e)
+		return composed(e)
 	}
 	return onlyUnknown
 }
@@ -140,8 +140,8 @@ func reference(e *hclsyntax.ScopeTraversalExpr) string {
 	return ""
 }
 
-// call2templates knows the functions that paths are put together with.
-func call2templates(e *hclsyntax.FunctionCallExpr) []string {
+// composed knows the functions that paths are put together with.
+func composed(e *hclsyntax.FunctionCallExpr) []string {
 	args := e.Args
 	switch name := function(e); {
 	case e.ExpandFinal:

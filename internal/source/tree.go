@@ -91,6 +91,10 @@ func (s *Source) treeHash(ctx context.Context, repo, commit string) (string, err
 	if err := checkNames(repo, ""); err != nil {
 		return "", err
 	}
+	name := repo + "\x00" + commit
+	if hash, ok := s.hashes.get(name); ok {
+		return hash, nil
+	}
 	m := s.pin(repo)
 	defer s.unpin(m)
 	kind, content, err := m.read(commit, 1<<20)
@@ -108,12 +112,13 @@ func (s *Source) treeHash(ctx context.Context, repo, commit string) (string, err
 	if kind != "commit" || !ok || !git.ValidOID(hash) {
 		return "", core.Errorf(core.Invalid, "%s of %s is a %s, not a commit", core.ShortCommit(commit), repo, kind)
 	}
+	s.hashes.put(name, hash, len(name)+len(hash)+150)
 	return hash, nil
 }
 
 // bringCommit fetches a commit by its name, which most servers allow.
 func (s *Source) bringCommit(ctx context.Context, repo, commit string) error {
-	_, err := s.fly(ctx, repo+"\x00"+commit, func(ctx context.Context) (string, error) {
+	_, err := s.fly(ctx, repo+"\x00\x00"+commit, func(ctx context.Context) (string, error) {
 		m := s.pin(repo)
 		defer s.unpin(m)
 		m.mu.Lock()
