@@ -33,8 +33,33 @@ func openAt(t *testing.T, path string, options ...Option) *DB {
 	return db
 }
 
+// filled returns a function that opens a fresh copy of one database; making it, with
+// its schema, is what takes time.
+func filled(t *testing.T, fill func(*DB)) func(*testing.T) *DB {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "terrace.db")
+	db := openAt(t, path)
+	fill(db)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(t *testing.T) *DB {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "terrace.db")
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return openAt(t, path)
+	}
+}
+
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) core.Store { return open(t) })
+	empty := filled(t, func(*DB) {})
+	storetest.Run(t, func(t *testing.T) core.Store { return empty(t) })
 }
 
 func addProject(name string) func(core.Tx) error {
@@ -237,8 +262,7 @@ func TestClock(t *testing.T) {
 }
 
 func TestVerifyEvents(t *testing.T) {
-	fill := func(t *testing.T) *DB {
-		db := open(t)
+	fill := filled(t, func(db *DB) {
 		for i := range 5 {
 			if err := db.Update(t.Context(), func(tx core.Tx) error {
 				return tx.AddEvent(core.Event{By: "user:ana", Kind: "test", On: fmt.Sprint(i), Data: map[string]string{"n": fmt.Sprint(i)}})
@@ -246,8 +270,7 @@ func TestVerifyEvents(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		return db
-	}
+	})
 	t.Run("untouched", func(t *testing.T) {
 		seq, hash, err := fill(t).VerifyEvents(t.Context())
 		if seq != 5 || len(hash) != 64 || err != nil {

@@ -682,8 +682,20 @@ func TestDelete(t *testing.T) {
 
 func TestRetention(t *testing.T) {
 	b := newBench(t, WithRetention(1))
+	b.update(func(tx core.Tx) error { // what was stored before retention was asked for
+		for i := range 101 {
+			v := core.StateVersion{Project: "shop", Stack: "web", Environment: "dev", Lineage: "lin", Serial: int64(i), Blob: fmt.Sprint("states/", i)}
+			if err := b.blobs.Put(t.Context(), v.Blob, nil); err != nil {
+				return err
+			}
+			if _, err := tx.AddStateVersion(v); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	b.lock(ana, "l1")
-	for i := range 104 {
+	for i := 101; i < 104; i++ {
 		b.mustWrite(ana, "l1", body("lin", int64(i), fmt.Sprint(i)))
 	}
 	versions, err := b.Versions(t.Context(), "shop", "web", "dev", 0)
