@@ -119,7 +119,7 @@ func newRunLogs(s *settings) *cobra.Command {
 				}
 				text := ansi.Strip(chunk.Text)
 				if isTerminal(out) {
-					text = ansi.Safe(chunk.Text)
+					text = ansi.Terminal(chunk.Text)
 				}
 				_, err := io.WriteString(out, text)
 				return err
