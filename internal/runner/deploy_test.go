@@ -3,6 +3,7 @@ package runner
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/terrace-cd/terrace/internal/client"
 	"github.com/terrace-cd/terrace/internal/process"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
@@ -119,7 +121,7 @@ func TestTheServerDecidesWhatAPlanIsFor(t *testing.T) {
 func TestCodeThatDoesNotHold(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, map[string]string{"stacks/web/main.tf": "resource \"terraform_data\" \"one\" {\n  input = var.none\n}\n"})
-	w.start().ends("failed", "main.tf", "2", "var.none")
+	w.start().ends("failed", "stacks/web/main.tf:2", "undeclared input variable")
 	w = newWorld(t, map[string]string{"stacks/web/main.tf": "resource {\n"})
 	w.start().ends("failed", "main.tf")
 	w = newWorld(t, map[string]string{"stacks/web/main.tf": web})
@@ -222,26 +224,80 @@ func TestAStateThatCannotBeStoredIsKept(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, map[string]string{"stacks/web/main.tf": web})
 	w.job.Variables["size"] = text("large")
-	w.keepState = func() int { return http.StatusInternalServerError }
+	w.keepState = func() int { return http.StatusConflict } // a 500 is tried again, for minutes
 	w.start().ends("unknown", "recovery slot", "created terraform_data.one, terraform_data.two", "terrace run recover r-1")
 	if !json.Valid(w.recovered) || !strings.Contains(string(w.recovered), "large") || w.state != nil {
 		t.Errorf("recovered %.100q, stored %.100q", w.recovered, w.state)
 	}
 }
 
-// A write that fails in the middle and one that succeeds at the end: exit 1, and nothing
-// is lost.
 func TestTheServerGoesAwayWhileItIsApplied(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, halting(blocks))
+	w := newWorld(t, halting(blocks+"; touch OUT/done"))
 	w.start()
 	w.read("started")
 	w.away()
 	w.write("go", "")
+	w.read("done") // from here on, everything has to wait for the server
 	w.back()
 	w.ends("succeeded")
 	if got := w.resources(); len(got) != 3 {
 		t.Errorf("the state has %q", got)
+	}
+}
+
+// A runner whose run was given to somebody else stops what it does, and says nothing.
+func TestAReplacedRunnerStopsItsEngine(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, halting(blocks))
+	w.start()
+	w.read("started")
+	w.do(func() {
+		w.refuse["heartbeat"] = &client.Error{Status: 409, Code: "conflict", Message: "attempt 2 of r-1 took over"}
+	})
+	w.wait()
+	if w.end() != nil || w.proc.Wait() == nil || w.lock != "" {
+		t.Errorf("it was finished with %+v, lock %q", w.end(), w.lock)
+	}
+}
+
+func TestACheckoutIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, map[string]string{"stacks/web/main.tf": ""})
+	w.job.Kind, w.job.VerifyEvery = "verify", "10ms"
+	w.job.Verify = []wire.Verify{{Kind: "command", Command: []string{"ls", "stacks/web/main.tf"}, Within: "1m"}}
+	w.beat.Stop = true
+	away := w.repo + ".away"
+	if err := os.Rename(w.repo, away); err != nil {
+		t.Fatal(err)
+	}
+	w.start()
+	w.until("the first try", func() bool { return strings.Contains(w.log.text("prepare"), "in try 1 of 3") })
+	if err := os.Rename(away, w.repo); err != nil {
+		t.Fatal(err)
+	}
+	w.ends("succeeded")
+}
+
+func TestProgressOfReplacements(t *testing.T) {
+	t.Parallel()
+	p := newProgress(io.Discard)
+	for _, line := range []string{"a.one: Destruction complete after 1s", "a.two: Creation complete after 2s [id=x]", "a.three[\"x: y\"]: Creation complete after 0s",
+		"a.two (deposed object 0a1b2c3d): Destruction complete after 0s", "a.four: Modifications complete after 0s", "a.five: Creating...", "a.six: Creation complete after 0s"} {
+		if _, err := fmt.Fprintln(p, line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var plan wire.Plan
+	for _, r := range [][2]string{{"a.one", "replace"}, {"a.two", "replace"}, {`a.three["x: y"]`, "create"}, {"a.four", "update"}, {"a.five", "create"}, {"a.six", "replace"}, {"a.no", "no-op"}} {
+		plan.Resources = append(plan.Resources, wire.ResourceChange{Address: r[0], Action: r[1]})
+	}
+	want := `created a.three["x: y"]; updated a.four; replaced a.two; left: a.one (deleted, not yet created anew), a.five (create), a.six (created anew; the old one is still there)`
+	if got := p.partial(plan); got != want {
+		t.Errorf("got\n%s, want\n%s", got, want)
+	}
+	if got := newProgress(io.Discard).partial(wire.Plan{}); got != "nothing was changed" {
+		t.Errorf("got %q", got)
 	}
 }
 

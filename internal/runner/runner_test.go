@@ -106,7 +106,7 @@ func (w *world) start() *world {
 	}
 	defer func() { _ = output.Close() }()
 	w.proc, err = process.Start(process.Command{Args: []string{os.Args[0], "exec"}, Dir: w.dir, Stdin: bytes.NewReader(orders), Stdout: output, Stderr: output,
-		Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + w.dir, "TERRACE_CANARY=of-the-server"}, Session: true})
+		Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + w.dir, "TERRACE_CANARY=of-the-server", "GORACE=atexit_sleep_ms=0"}, Session: true})
 	if err != nil {
 		w.t.Fatal(err)
 	}
