@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/terrace-cd/terrace/internal/process"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
@@ -33,7 +35,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // world is a repository with stacks/web, a server with a run for it, and a machine to

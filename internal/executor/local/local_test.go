@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
 	"github.com/terrace-cd/terrace/internal/executor"
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) {
 		os.Exit(runner())
 	}
 	os.Setenv("TERRACE_CANARY", "of-the-server") //nolint:errcheck // a plain name
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // runner does what its run is called.
