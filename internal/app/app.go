@@ -64,6 +64,7 @@ type Options struct {
 type App struct {
 	options Options
 	store   core.Store
+	sources *source.Source
 	server  *http.Server
 	url     string
 	token   string
@@ -163,6 +164,9 @@ func (a *App) build(ctx context.Context) (http.Handler, []func(context.Context),
 		return nil, nil, err
 	}
 	if made {
+		if err := a.refuseNewKey(ctx); err != nil {
+			return nil, nil, err
+		}
 		o.Log.Warn("made a master key; whoever loses it loses every state and secret: keep a copy elsewhere", "file", filepath.Join(o.Data, "master.key"))
 	}
 	blobs, err := blob.Open(filepath.Join(o.Data, "blobs"))
@@ -173,6 +177,7 @@ func (a *App) build(ctx context.Context) (http.Handler, []func(context.Context),
 	if err != nil {
 		return nil, nil, err
 	}
+	a.sources = sources
 	changes := bus.New()
 	evaluator := &wanted.Evaluator{Store: a.store, Source: sources, Blobs: blobs, Seal: keyring}
 	states := state.New(a.store, blobs, keyring)
@@ -199,6 +204,23 @@ func (a *App) build(ctx context.Context) (http.Handler, []func(context.Context),
 		State: states, Wanted: evaluator, Store: a.store, Log: o.Log, Ask: poller.Ask, Version: o.Version}
 	api.Pages = web.New(httpapi.Pages{API: api}, web.Options{Version: o.Version})
 	return api.Handler(), []func(context.Context){loop.Run, exec.Run, poller.Run, keeper.Run}, nil
+}
+
+// refuseNewKey stops a server whose master key is gone while what it sealed is still
+// there: going on with another key would lose all of it without a word.
+func (a *App) refuseNewKey(ctx context.Context) error {
+	var tokens []core.Token
+	if err := a.store.View(ctx, func(tx core.Tx) (err error) {
+		tokens, err = tx.Tokens()
+		return err
+	}); err != nil || len(tokens) == 0 {
+		return err
+	}
+	file := filepath.Join(a.options.Data, "master.key")
+	if err := os.Remove(file); err != nil {
+		return err
+	}
+	return core.Errorf(core.Invalid, "the master key %s is gone, and the states and secrets of this server cannot be read without it; put a copy back (or set TERRACE_MASTER_KEY)", file)
 }
 
 // firstToken makes the admin token of a fresh server and leaves it in Data. The file
@@ -254,6 +276,11 @@ func (a *App) Close(ctx context.Context) error {
 }
 
 func (a *App) release() {
+	if a.sources != nil {
+		if err := a.sources.Close(); err != nil {
+			a.options.Log.Error("closing the mirrors", "error", err)
+		}
+	}
 	if a.store != nil {
 		if err := a.store.Close(); err != nil {
 			a.options.Log.Error("closing the database", "error", err)

@@ -132,6 +132,32 @@ func TestOneServerAtATimeOnADataFolder(t *testing.T) {
 	}
 }
 
+// A server whose master key is gone does not go on with another one.
+func TestALostMasterKeyIsNotReplaced(t *testing.T) {
+	dir := t.TempDir()
+	o := app.Options{Data: dir, Listen: "127.0.0.1:0", Exe: "/bin/false"}
+	a, err := app.Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	key := filepath.Join(dir, "master.key")
+	if err := os.Rename(key, key+".kept"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // a refused start leaves no new key behind
+		if _, err := app.Start(t.Context(), o); core.CodeOf(err) != core.Invalid || !strings.Contains(err.Error(), "master key") {
+			t.Fatalf("without its key: %v", err)
+		}
+	}
+	if err := os.Rename(key+".kept", key); err != nil {
+		t.Fatal(err)
+	}
+	start(t, app.Options{Data: dir, Exe: "/bin/false"})
+}
+
 // never is longer than any test.
 const never = time.Hour
 

@@ -8,6 +8,9 @@ import (
 	"github.com/terrace-cd/terrace/internal/client"
 )
 
+// watchBeat is how often a runner that watches a bake asks whether it is over.
+const watchBeat = 2 * time.Second
+
 // heartbeat tells the server that the runner lives, and hears whether it shall stop.
 type heartbeat struct {
 	cancel context.CancelFunc
@@ -19,7 +22,11 @@ func (a *attempt) startHeartbeat(evict context.CancelCauseFunc) *heartbeat {
 	h := &heartbeat{cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(h.done)
-		ticks := time.NewTicker(a.Heartbeat)
+		every := a.Heartbeat
+		if a.job.Kind == "verify" {
+			every = min(every, watchBeat) // the bake's end is heard in the answer
+		}
+		ticks := time.NewTicker(every)
 		defer ticks.Stop()
 		over := false
 		for {
