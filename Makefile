@@ -45,7 +45,7 @@ lint: ## golangci-lint
 
 generate: ## write generated files anew
 	$(TOOL) templ generate -path internal
-	go generate $(PACKAGES)
+	env -u TERRACE_URL -u TERRACE_PROJECT go run ./scripts/reference
 
 generated: ## fail when a generated file is not what its source makes
 	@scripts/generated
