@@ -178,8 +178,11 @@ func (s *settings) watch(ctx context.Context, c *client.Client, cmd *cobra.Comma
 			}
 			for _, st := range ro.Stages {
 				text := st.Environment + "  " + st.Status
-				if st.WaitsFor != "" {
-					text += ": waits for " + st.WaitsFor
+				switch {
+				case st.WaitsFor != "" && st.Status == "waiting":
+					text = st.Environment + "  waits for " + st.WaitsFor
+				case st.WaitsFor != "":
+					text += ", waits for " + st.WaitsFor
 				}
 				say(st.ID, text)
 			}

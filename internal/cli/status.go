@@ -102,7 +102,7 @@ func cellText(i wire.InstanceStatus) string {
 		text += " (" + i.Phase + ")"
 	}
 	if i.Behind > 0 && i.State == "behind" {
-		text += fmt.Sprintf(" by %d", i.Behind)
+		text += fmt.Sprintf(" by %d, at", i.Behind)
 	}
 	if r := releaseText(i.Release); r != "" {
 		text += " " + r
