@@ -153,7 +153,7 @@ func (a *attempt) apply(session *engine.Session, did *progress, p wire.Plan) (wi
 	}
 	partial := did.partial(p)
 	switch {
-	case a.work.Err() != nil && errors.Is(a.cause(), errCancelled):
+	case a.work.Err() != nil && errors.Is(context.Cause(a.work), errCancelled):
 		return wire.After{}, verdictf(core.RunCancelled, "cancelled while applying. The state is stored as far as it went: %s", partial)
 	case a.work.Err() != nil:
 		return wire.After{}, verdictf(core.RunFailed, "the runner was told to end while applying. The state is stored as far as it went: %s. A retry plans again", partial)

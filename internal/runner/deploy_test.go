@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/terrace-cd/terrace/internal/client"
 	"github.com/terrace-cd/terrace/internal/process"
@@ -182,6 +183,7 @@ func TestASignalInApply(t *testing.T) {
 
 	// The same signal is how the server says that somebody cancelled the run.
 	w = newWorld(t, halting(blocks))
+	w.heartbeat = time.Hour
 	w.start()
 	w.read("started")
 	w.do(func() { w.beat.Cancel = true })

@@ -2,14 +2,19 @@ package runner
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/terrace-cd/terrace/internal/client"
+	"github.com/terrace-cd/terrace/internal/wire"
 )
 
 // watchBeat is how often a runner that watches a bake asks whether it is over.
 const watchBeat = 2 * time.Second
+
+const (
+	beatPatience   = 10 * time.Second
+	signalPatience = time.Second
+)
 
 // heartbeat tells the server that the runner lives, and hears whether it shall stop.
 type heartbeat struct {
@@ -28,14 +33,13 @@ func (a *attempt) startHeartbeat(evict context.CancelCauseFunc) *heartbeat {
 		}
 		ticks := time.NewTicker(every)
 		defer ticks.Stop()
-		over := false
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-ticks.C:
 			}
-			beat, err := a.beat(ctx)
+			beat, err := a.beat(ctx, beatPatience)
 			switch {
 			case ctx.Err() != nil:
 				return
@@ -43,40 +47,43 @@ func (a *attempt) startHeartbeat(evict context.CancelCauseFunc) *heartbeat {
 				// Somebody else has the run, or nobody: nothing may be changed any more.
 				evict(errEvicted)
 				return
-			case err != nil: // the server is away; it asks the executor before it gives up on us
-			case beat.Cancel:
-				a.stop(errCancelled)
-			case beat.Stop && !over:
-				over = true
-				close(a.bakeOver)
+			case err == nil: // otherwise the server is away; it asks the executor before it gives up on us
+				a.obey(beat)
 			}
 		}
 	}()
 	return h
 }
 
-type beat struct{ Cancel, Stop bool }
-
-func (a *attempt) beat(ctx context.Context) (beat, error) {
-	ctx, cancel := context.WithTimeout(ctx, lastLook)
+// beat says once that the runner lives.
+func (a *attempt) beat(ctx context.Context, within time.Duration) (wire.Beat, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	b, err := a.api.Heartbeat(ctx, a.Run)
-	return beat{b.Cancel, b.Stop}, err
+	return a.api.Heartbeat(ctx, a.Run)
+}
+
+// obey does what the answer to a heartbeat asks for, and reports whether it asks for
+// anything.
+func (a *attempt) obey(b wire.Beat) bool {
+	switch {
+	case b.Cancel:
+		a.stop(errCancelled)
+	case b.Stop:
+		a.endBake()
+	}
+	return b.Cancel || b.Stop
+}
+
+// terminated is what a signal asks for. It may be the server's way to make itself heard
+// now and not with the next heartbeat, so the server is asked first, for a moment.
+func (a *attempt) terminated() {
+	if b, err := a.beat(a.report, signalPatience); err == nil && a.obey(b) {
+		return
+	}
+	a.stop(errTerminated)
 }
 
 func (h *heartbeat) stop() {
 	h.cancel()
 	<-h.done
-}
-
-// cause is why the work was stopped, nil when it was not. A signal may be the server's way to say that a
-// person cancelled the run: it is asked.
-func (a *attempt) cause() error {
-	cause := context.Cause(a.work)
-	if errors.Is(cause, errTerminated) {
-		if b, err := a.beat(a.report); err == nil && b.Cancel {
-			return errCancelled
-		}
-	}
-	return cause
 }

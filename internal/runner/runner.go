@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
-// lastLook bounds what the runner asks and tidies up beside its work.
+// lastLook bounds tidying up.
 const lastLook = 10 * time.Second
 
 // attempt is one attempt at a run.
@@ -31,8 +32,9 @@ type attempt struct {
 	work   context.Context // ends when the work has to stop; context.Cause says why
 	report context.Context // ends only when there is nobody to report to
 	stop   context.CancelCauseFunc
-	// bakeOver is closed when the server wants a verify run to end well.
+	// bakeOver is closed by endBake, when the server wants a verify run to end well.
 	bakeOver chan struct{}
+	endBake  func()
 
 	clock    *clock
 	mask     *redact.Redactor
@@ -67,16 +69,22 @@ func Run(ctx context.Context, o Options) error {
 	defer stop(nil)
 	a := &attempt{Options: o, api: client.New(o.Server, o.Token), work: work, report: report, stop: stop,
 		bakeOver: make(chan struct{}), clock: startClock(), mask: redact.New([]string{o.Token})}
+	a.endBake = sync.OnceFunc(func() { close(a.bakeOver) })
 	defer a.api.Close()
 	ended := make(chan struct{})
 	defer close(ended)
 	go func() {
-		select {
-		case <-signals:
-			stop(errTerminated)
-		case <-ctx.Done():
-			stop(errTerminated)
-		case <-ended:
+		done := ctx.Done()
+		for {
+			select {
+			case <-signals:
+				a.terminated()
+			case <-done:
+				done = nil
+				a.terminated()
+			case <-ended:
+				return
+			}
 		}
 	}()
 

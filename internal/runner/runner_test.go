@@ -26,7 +26,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "exec" {
 		o, err := ReadOptions(os.Stdin)
 		if err == nil {
-			o.Heartbeat = 100 * time.Millisecond
+			if o.Heartbeat, err = time.ParseDuration(os.Getenv("TEST_HEARTBEAT")); err != nil {
+				panic(err)
+			}
 			err = Run(context.Background(), o)
 		}
 		if err != nil {
@@ -42,17 +44,18 @@ func TestMain(m *testing.M) {
 // execute it on.
 type world struct {
 	*server
-	t    *testing.T
-	repo string
-	work string
-	dir  string // of the attempt
-	out  string // a directory for what the stack does
-	proc *process.Process
+	t         *testing.T
+	repo      string
+	work      string
+	dir       string // of the attempt
+	out       string // a directory for what the stack does
+	proc      *process.Process
+	heartbeat time.Duration
 }
 
 func newWorld(t *testing.T, files map[string]string) *world {
 	t.Helper()
-	w := &world{server: newServer(t), t: t, repo: t.TempDir(), work: t.TempDir(), out: t.TempDir()}
+	w := &world{server: newServer(t), t: t, repo: t.TempDir(), work: t.TempDir(), out: t.TempDir(), heartbeat: 100 * time.Millisecond}
 	w.job = wire.Job{
 		Run: "r-1", Kind: "deploy", Project: "shop", Stack: "web", Environment: "dev", Attempt: 1, Fence: 1,
 		Source: wire.Source{Mirror: filepath.Join(w.repo, ".git"), Path: "stacks/web", Root: "."},
@@ -108,7 +111,7 @@ func (w *world) start() *world {
 	}
 	defer func() { _ = output.Close() }()
 	w.proc, err = process.Start(process.Command{Args: []string{os.Args[0], "exec"}, Dir: w.dir, Stdin: bytes.NewReader(orders), Stdout: output, Stderr: output,
-		Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + w.dir, "TERRACE_CANARY=of-the-server", "GORACE=atexit_sleep_ms=0"}, Session: true})
+		Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + w.dir, "TERRACE_CANARY=of-the-server", "GORACE=atexit_sleep_ms=0", "TEST_HEARTBEAT=" + w.heartbeat.String()}, Session: true})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -51,7 +52,7 @@ func (a *attempt) judge(err error) *verdict {
 	case errors.As(err, &v):
 		return v
 	case a.work.Err() != nil:
-		return stopped(a.cause(), phase)
+		return stopped(context.Cause(a.work), phase)
 	case errors.As(err, &no):
 		return verdictf(core.RunFailed, "%s", no.Message)
 	case errors.As(err, &refused):

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/terrace-cd/terrace/internal/client"
 	"github.com/terrace-cd/terrace/internal/wire"
@@ -117,6 +118,18 @@ func TestARunnerThatIsToldToEnd(t *testing.T) {
 	w.until("a round", func() bool { return asked.Load() >= 1 })
 	w.terminate()
 	w.ends("errored", "told to end")
+}
+
+// A signal makes the runner ask at once, not with its next heartbeat.
+func TestASignalCanMeanThatTheBakeIsOver(t *testing.T) {
+	t.Parallel()
+	w, _, asked := watched(t)
+	w.heartbeat = time.Hour
+	w.start()
+	w.until("a round", func() bool { return asked.Load() >= 1 })
+	w.do(func() { w.beat.Stop = true })
+	w.terminate()
+	w.ends("succeeded")
 }
 
 func TestClaimsThatAreRefused(t *testing.T) {
