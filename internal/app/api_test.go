@@ -3,14 +3,18 @@ package app_test
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/terrace-cd/terrace/internal/app"
 	"github.com/terrace-cd/terrace/internal/wire"
@@ -195,5 +199,27 @@ func TestWebhooks(t *testing.T) {
 	all, err := c.Rollouts(t.Context(), "p", 100)
 	if err != nil || len(all) != 2 {
 		t.Errorf("%d rollouts, %v", len(all), err)
+	}
+}
+
+var update = flag.Bool("update", false, "write docs/reference/openapi.yaml anew")
+
+// The reference of the API is what the server says of itself.
+func TestOpenAPI(t *testing.T) {
+	const file = "../../docs/reference/openapi.yaml"
+	a, _ := start(t, app.Options{Exe: "/bin/false", Version: "1"})
+	_, got := ask(t, http.MethodGet, a.URL()+"/api/openapi.yaml", "", "")
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(want) != got {
+		t.Errorf("%s is not what the code says; write it with: go test ./internal/app -run TestOpenAPI -update\n%s", file, cmp.Diff(string(want), got))
 	}
 }

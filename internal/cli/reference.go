@@ -14,7 +14,7 @@ import (
 // docs/reference/cli.md holds.
 func WriteReference(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString("# Command line\n\nGenerated from the code: `make generate`. Every command takes the global flags; exit codes are 0 done, 1 failed, 2 wrong usage, 3 waiting on a gate.\n")
+	b.WriteString("# Command line\n\nGenerated from the code (`go test ./internal/cli -run TestReference -update`). Every command takes the global flags; exit codes are 0 done, 1 failed, 2 wrong usage, 3 waiting on a gate.\n")
 	root := newRoot("")
 	b.WriteString("\n## Global flags\n\n")
 	writeFlags(&b, root.PersistentFlags())
