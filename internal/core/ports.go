@@ -164,6 +164,9 @@ type Logs interface {
 	AddLog(LogChunk) error
 	// LogChunks returns up to limit chunks with a number greater than after, oldest first.
 	LogChunks(run string, after int64, limit int) ([]LogChunk, error)
+	// LogEnd returns the number of a run's last chunk and the bytes up to its end, 0
+	// and 0 before there is one.
+	LogEnd(run string) (seq, bytes int64, err error)
 	// PruneLogs drops logs of the oldest terminal runs until at most keep bytes are kept.
 	PruneLogs(keep int64) (dropped int, err error)
 }

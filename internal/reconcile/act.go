@@ -48,6 +48,9 @@ func (w *worker) act(ctx context.Context, s *snapshot, d promotion.Decision) err
 			if err != nil {
 				return err
 			}
+			if run.Status.Active() {
+				interrupt = &run // it asks at once what is wanted
+			}
 			return w.Runs.CancelIn(tx, runs.BakeOver, &run)
 		case promotion.SetStage:
 			return w.setStage(tx, s, d)

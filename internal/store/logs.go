@@ -36,6 +36,11 @@ func (t *tx) LogChunks(run string, after int64, n int) ([]core.LogChunk, error) 
 	return list(t, scanChunk, "SELECT "+chunkColumns+" FROM log_chunks WHERE run = ? AND seq > ? ORDER BY seq"+limit(n), run, after)
 }
 
+func (t *tx) LogEnd(run string) (seq, bytes int64, err error) {
+	_, err = get(t, "run "+run, func(r row) (int64, error) { return seq, r.Scan(&seq, &bytes) }, "SELECT log_seq, log_bytes FROM runs WHERE id = ?", run)
+	return seq, bytes, err
+}
+
 func (t *tx) PruneLogs(maxBytes int64) (dropped int, err error) {
 	kept, err := get(t, "runs", func(r row) (n int64, err error) { return n, r.Scan(&n) }, "SELECT coalesce(sum(log_bytes), 0) FROM runs WHERE log_bytes > 0")
 	if err != nil || kept <= maxBytes {

@@ -18,8 +18,12 @@ func (s *Service) Claim(ctx context.Context, c Caller, id string, claim wire.Cla
 	var run core.Run
 	var project core.Project
 	var instance core.InstanceState
+	var logSeq, logOffset int64
 	err := s.Store.Update(ctx, func(tx core.Tx) (err error) {
 		if run, err = mine(tx, c, id); err != nil {
+			return err
+		}
+		if logSeq, logOffset, err = tx.LogEnd(id); err != nil {
 			return err
 		}
 		if project, err = tx.Project(run.Project); err != nil {
@@ -48,6 +52,7 @@ func (s *Service) Claim(ctx context.Context, c Caller, id string, claim wire.Cla
 			return wire.Job{}, failErr
 		}
 	}
+	job.LogSeq, job.LogOffset = logSeq, logOffset
 	return job, err
 }
 

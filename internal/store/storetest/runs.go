@@ -201,6 +201,11 @@ func logs(t *testing.T, s core.Store) {
 		equal(t, "the log", all, want)
 		some, err := tx.LogChunks("r-1", 1, 1)
 		equal(t, "a part of the log", some, want[1:2])
+		if err != nil {
+			return err
+		}
+		seq, bytes, err := tx.LogEnd("r-1")
+		equal(t, "the log's end", []int64{seq, bytes}, []int64{int64(len(want)), int64(len(want) * 6)})
 		return err
 	})
 }
