@@ -59,7 +59,7 @@ func board(status wire.Status, rollout wire.Rollout, took time.Duration, width i
 	}
 	var stages []string
 	for _, s := range rollout.Stages {
-		stages = append(stages, s.Environment+": "+stageText(s))
+		stages = append(stages, s.Environment+": "+s.Status)
 	}
 	lines = append(lines, "",
 		clip(fmt.Sprintf("  release %d (%s) %s", rollout.Release.Number, short(rollout.Release.Commit), rollout.Release.Subject), width),

@@ -33,7 +33,7 @@ func TestBoard(t *testing.T) {
   web        ◐ applying          ✗ unknown           -
 
   release 2 (aaaaaaaa) Version 2 of the page
-  running, 1.2 s   dev: running, staging: waits for dev, production: waiting`
+  running, 1.2 s   dev: running, staging: waiting, production: waiting`
 	if diff := cmp.Diff(want, strings.Join(board(status, rollout, 1234*time.Millisecond, 100, false), "\n")); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}

@@ -113,7 +113,7 @@ func (r *repository) push(ctx context.Context, message string) error {
 	for _, args := range [][]string{
 		{"add", "--all"},
 		{"commit", "--quiet", "--message=" + message},
-		{"push", "--quiet", "origin", "main"},
+		{"push", "--quiet", "--set-upstream", "origin", "main"}, // so that a plain push works for whoever plays
 	} {
 		if err := r.git(ctx, args...); err != nil {
 			return err

@@ -73,7 +73,11 @@ func (w *world) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.screen.printf("Terrace                          %s\n\n", w.server.URL())
+	w.screen.printf("Terrace                          %s\n", w.server.URL())
+	if !o.Exit {
+		w.screen.printf("Its page asks for this token     %s\n", w.server.Token())
+	}
+	w.screen.printf("\n")
 	w.api = client.New(w.server.URL(), w.server.Token())
 	return nil
 }
