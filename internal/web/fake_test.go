@@ -305,8 +305,8 @@ func (f *fake) addRuns(newer, newest wire.Release) {
 	}
 	f.runs["r-db-dev"] = wire.Run{ID: "r-db-dev", Instance: "database@dev", Stack: "database", Environment: "dev", Project: "shop", Rollout: "ro-42", Kind: "deploy", Status: "failed",
 		Release: newest, Attempt: 2, Created: now.Add(-12 * time.Minute), Started: now.Add(-12 * time.Minute), Finished: now.Add(-11 * time.Minute), Changes: wire.Changes{Create: 1},
-		Error: &wire.Problem{Code: "failed", Message: "tofu apply: Error: creating database \"orders\": quota of 3 databases is used up\n\n  on stacks/database/main.tf line 14, in resource \"democloud_database\" \"orders\":\n  14: resource \"democloud_database\" \"orders\" {\n\nCreated: nothing. Left as it was: 3 resources."},
-		Recap: []wire.Recap{{Host: "10.20.0.11", OK: 12, Changed: 3, Skipped: 2}, {Host: "10.20.0.12", OK: 4, Failed: 1}, {Host: "10.20.0.13", Unreachable: 1}},
+		Error:    &wire.Problem{Code: "failed", Message: "tofu apply: Error: creating database \"orders\": quota of 3 databases is used up\n\n  on stacks/database/main.tf line 14, in resource \"democloud_database\" \"orders\":\n  14: resource \"democloud_database\" \"orders\" {\n\nCreated: nothing. Left as it was: 3 resources."},
+		Recap:    []wire.Recap{{Host: "10.20.0.11", OK: 12, Changed: 3, Skipped: 2}, {Host: "10.20.0.12", OK: 4, Failed: 1}, {Host: "10.20.0.13", Unreachable: 1}},
 		Verified: []wire.Probe{{Name: "http://127.0.0.1:9000/healthz", Verdict: "fail", Message: "status 502, want 200", Tries: 14}, {Name: "scripts/smoke.sh", Verdict: "pass", Message: "exit status 0", Tries: 1}}}
 	f.write("r-db-dev", "planning", "Plan: 1 to add\n")
 	f.write("r-db-dev", "applying", "\x1b[31m╷\n│ Error: \x1b[0mcreating database \"orders\": quota of 3 databases is used up\n╵\n")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -28,6 +29,7 @@ func newStream(w http.ResponseWriter) stream {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
+	_, _ = io.WriteString(w, "retry: 1000\n\n") // ms; who is gone is noticed by the first event
 	return stream{w, http.NewResponseController(w)}
 }
 

@@ -249,6 +249,9 @@ type attr struct {
 func attrs(action string, list []wire.AttrChange) []attr {
 	out := make([]attr, 0, len(list))
 	for _, c := range list {
+		if c.Before == c.After && !c.Unknown && !c.Sensitive && !c.Forces {
+			continue // it stays as it is
+		}
 		a := attr{Path: c.Path, Before: shown(c.Before), After: shown(c.After), Forces: c.Forces}
 		switch {
 		case c.Sensitive:

@@ -170,10 +170,11 @@ func stepWord(state string) string {
 	return stateWord(state)
 }
 
-// waitsFor is what a rollout waits for: what its first stage that is not over says.
+// waitsFor is what keeps a rollout: what its first stage that is not over waits for,
+// "" when that one just goes on.
 func waitsFor(ro wire.Rollout) string {
 	for _, st := range ro.Stages {
-		if st.WaitsFor != "" && ro.Finished.IsZero() && !core.StageStatus(st.Status).Terminal() {
+		if ro.Finished.IsZero() && !core.StageStatus(st.Status).Terminal() {
 			return st.WaitsFor
 		}
 	}
