@@ -144,6 +144,9 @@ type Run struct {
 	Checks      []Check   `json:"checks,omitempty"`
 	Recap       []Recap   `json:"recap,omitempty" doc:"Ansible's counts per host"`
 	Verified    []Probe   `json:"verified,omitempty"`
+	// Phases is how long each took, in milliseconds: prepare, plan, check, apply,
+	// provision, verify. Those that did not happen are missing.
+	Phases map[string]int64 `json:"phases,omitempty"`
 }
 
 // Check is a rule's verdict on a plan.

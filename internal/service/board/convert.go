@@ -145,7 +145,7 @@ func (s *Service) Run(ctx context.Context, id string) (out wire.Run, err error) 
 			return err
 		}
 		out = Run(r)
-		for kind, doc := range map[string]any{"checks": &out.Checks, "recap": &out.Recap, "verify": &out.Verified} {
+		for kind, doc := range map[string]any{"checks": &out.Checks, "recap": &out.Recap, "verify": &out.Verified, "phases": &out.Phases} {
 			if err := s.Runs.Doc(tx, id, kind, doc); err != nil && core.CodeOf(err) != core.NotFound {
 				return err
 			}

@@ -409,6 +409,11 @@ func (s *Service) Finish(ctx context.Context, c Caller, id string, f wire.Finish
 				return err
 			}
 		}
+		if len(f.Phases) > 0 {
+			if err := s.putDoc(tx, id, "phases", f.Phases); err != nil {
+				return err
+			}
+		}
 		if len(f.Verified) > 0 {
 			if err := s.putDoc(tx, id, "verify", f.Verified); err != nil {
 				return err
