@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 
 	"github.com/terrace-cd/terrace/internal/core"
 )
@@ -36,7 +37,8 @@ func (s *Session) Apply(ctx context.Context) (Applied, error) {
 		return Applied{Stored: true}, err
 	}
 	before := s.Commands()
-	out := s.run(ctx, append(append([]string{"apply"}, s.common()...), s.planFile)...)
+	args := slices.Concat([]string{"apply"}, s.common(), s.variablesEverywhere(), []string{s.planFile})
+	out := s.run(ctx, args...)
 	if s.Commands() == before {
 		return Applied{Stored: true}, out.err // ctx had ended before
 	}

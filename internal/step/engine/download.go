@@ -51,6 +51,9 @@ func install(ctx context.Context, name string, wanted version.Constraints, o Fin
 	if err != nil {
 		return Engine{}, err
 	}
+	if err := os.Chmod(filepath.Join(temp, name), 0o755); err != nil {
+		return Engine{}, err
+	}
 	final := filepath.Join(dir, v)
 	if err := os.RemoveAll(final); err != nil { // what was there does not run
 		return Engine{}, err

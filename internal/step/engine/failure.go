@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/terrace-cd/terrace/internal/core"
@@ -86,9 +87,9 @@ func (s *Session) failure(command string, o *outcome) error {
 	return &core.Error{Code: code, Message: explain(name, found), Cause: &Failure{found}}
 }
 
-// explain is the first error in full, and how many more there are.
+// explain is one error in full, the first that names a place, and how many more there are.
 func explain(name string, found []Diagnostic) string {
-	d := found[0]
+	d := found[max(0, slices.IndexFunc(found, func(d Diagnostic) bool { return d.where() != "" }))]
 	text := name + " failed: "
 	if at := d.where(); at != "" {
 		text += at + ": "

@@ -127,15 +127,14 @@ func (s *Session) initialise(ctx context.Context) error {
 	if err := os.Remove(s.stampFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return core.Errorf(core.Unavailable, "the work tree cannot be written: %w", err)
 	}
-	args := []string{"init", "-input=false", "-reconfigure"}
+	args := []string{"init", "-input=false", "-reconfigure", "-no-color"}
 	own := lock != nil && digest(lock) != made
 	if own {
 		args = append(args, "-lockfile=readonly")
 	}
+	args = append(args, s.variablesEverywhere()...)
 	if s.speaksJSON() {
 		args = append(args, "-json")
-	} else {
-		args = append(args, "-no-color")
 	}
 
 	sources := s.sources(lock)
@@ -199,13 +198,14 @@ func (s *Session) stamp(lock []byte, own bool) error {
 
 // speaksJSON reports whether the engine's init can: Terraform since 1.9, OpenTofu since 1.11.
 func (s *Session) speaksJSON() bool {
-	v, err := version.NewVersion(s.o.Engine.Version)
-	if err != nil {
-		return false
-	}
-	since := "1.11.0"
 	if s.o.Engine.Name == Terraform {
-		since = "1.9.0"
+		return s.o.Engine.atLeast("1.9.0")
 	}
-	return v.Core().GreaterThanOrEqual(version.Must(version.NewVersion(since)))
+	return s.o.Engine.atLeast("1.11.0")
+}
+
+// atLeast compares versions, whatever follows their three numbers.
+func (e Engine) atLeast(v string) bool {
+	mine, err := version.NewVersion(e.Version)
+	return err == nil && mine.Core().GreaterThanOrEqual(version.Must(version.NewVersion(v)))
 }

@@ -155,7 +155,7 @@ func (r *reader) plain(line string) {
 
 // chatter is what the engine tells people at a terminal to do next.
 func chatter(text string) bool {
-	for _, start := range []string{"You may now begin working with", "has created a lock file", "If you ever set or change modules",
+	for _, start := range []string{"You may now begin working with", "Successfully configured the backend", "If you ever set or change modules",
 		"OpenTofu has created a lock file", "Terraform has created a lock file", "Initializing the backend", "Initializing provider plugins"} {
 		if strings.HasPrefix(text, start) {
 			return true

@@ -95,6 +95,11 @@ func readModule(dir string) (*module, error) {
 		}
 		m.read(e.Name(), src, f.Body)
 	}
+	for name := range m.uses {
+		if _, ok := m.required[name]; !ok {
+			m.input("uses", name) // init finds a provider for the bare name
+		}
+	}
 	return m, nil
 }
 
@@ -283,12 +288,7 @@ func (m *module) resource(b *hcl.Block) {
 	m.use(t.RootName())
 }
 
-func (m *module) use(name string) {
-	if !m.uses[name] {
-		m.uses[name] = true
-		m.input("uses", name)
-	}
-}
+func (m *module) use(name string) { m.uses[name] = true }
 
 // literal is the value of a string that refers to nothing.
 func literal(e hcl.Expression) (string, bool) {

@@ -232,6 +232,28 @@ func (s *Session) common() []string {
 	return args
 }
 
+// variables are the arguments that give the variables.
+func (s *Session) variables() []string {
+	var args []string
+	for _, file := range s.o.VarFiles {
+		args = append(args, "-var-file="+file)
+	}
+	if len(s.o.Variables) > 0 {
+		args = append(args, "-var-file="+s.varFile)
+	}
+	return args
+}
+
+// variablesEverywhere are arguments of the commands that do not plan. OpenTofu 1.8 began
+// to evaluate some variables early: init and apply have to be given the plan's, or they
+// would take those that lie in the directory. Others refuse them.
+func (s *Session) variablesEverywhere() []string {
+	if s.o.Engine.Name == Tofu && s.o.Engine.atLeast("1.8.0") {
+		return s.variables()
+	}
+	return nil
+}
+
 // Plan plans and saves the plan. Errors as of Init.
 func (s *Session) Plan(ctx context.Context, o PlanOptions) (Planned, error) {
 	s.planned = false
@@ -248,12 +270,7 @@ func (s *Session) Plan(ctx context.Context, o PlanOptions) (Planned, error) {
 	for _, address := range o.Replace {
 		args = append(args, "-replace="+address)
 	}
-	for _, file := range s.o.VarFiles {
-		args = append(args, "-var-file="+file)
-	}
-	if len(s.o.Variables) > 0 {
-		args = append(args, "-var-file="+s.varFile)
-	}
+	args = append(args, s.variables()...)
 	out := s.run(ctx, args...)
 	if s.skipped && out.exit() == 1 && out.wantsInit() {
 		// The digest of init's inputs missed something. The engine is right.
