@@ -16,10 +16,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
-	"os"
 	"os/exec"
 	"runtime"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -237,27 +235,4 @@ func sameWriter(a, b io.Writer) (same bool) {
 		}
 	}()
 	return a == b
-}
-
-// Lookup finds a program in the PATH of an environment, not of this program.
-func Lookup(env []string, name string) (string, error) {
-	for _, v := range env {
-		if list, ok := strings.CutPrefix(v, "PATH="); ok {
-			return lookPath(list, name)
-		}
-	}
-	return "", &exec.Error{Name: name, Err: exec.ErrNotFound}
-}
-
-func lookPath(list, name string) (string, error) {
-	for _, dir := range strings.Split(list, string(os.PathListSeparator)) {
-		if dir == "" || !strings.HasPrefix(dir, "/") {
-			continue
-		}
-		file := dir + "/" + name
-		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return file, nil
-		}
-	}
-	return "", &exec.Error{Name: name, Err: exec.ErrNotFound}
 }
