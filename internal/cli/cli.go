@@ -65,7 +65,7 @@ func newRoot(version string) *cobra.Command {
 	root.AddGroup(&cobra.Group{ID: "begin", Title: "Begin:"}, &cobra.Group{ID: "look", Title: "Look:"},
 		&cobra.Group{ID: "act", Title: "Act:"}, &cobra.Group{ID: "admin", Title: "Administer:"})
 	groups := map[string][]*cobra.Command{
-		"begin": {newInitCommand(), newValidateCommand(), newFmtCommand(), newServerCommand(s), newDemoCommand(s), newLoginCommand(s), newProjectCommand(s)},
+		"begin": {newInitCommand(), newValidateCommand(), newFmtCommand(), newServerCommand(s), newDemoCommand(s), newLoginCommand(s), newBrowseCommand(s), newProjectCommand(s)},
 		"look":  {newStatusCommand(s), newRunCommand(s), newInventoryCommand(s), newEventsCommand(s)},
 		"act":   {newRolloutCommand(s), newApproveCommand(s), newRejectCommand(s), newHoldCommand(s), newUnholdCommand(s)},
 		"admin": {newStateCommand(s), newSecretCommand(s), newTokenCommand(s)},

@@ -121,6 +121,17 @@ func confirm(cmd *cobra.Command, yes bool, question string) error {
 	return nil
 }
 
+func newBrowseCommand(s *settings) *cobra.Command {
+	return &cobra.Command{Use: "browse", Short: "Print a link that lets a browser in, once, within ten minutes", Args: cobra.NoArgs,
+		RunE: s.withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, _ []string) error {
+			e, err := c.CreateEntry(ctx)
+			if err != nil {
+				return err
+			}
+			return s.show(cmd, map[string]string{"url": c.URL() + e.Path}, func(out io.Writer) { _, _ = fmt.Fprintln(out, c.URL()+e.Path) })
+		})}
+}
+
 func newSecretCommand(s *settings) *cobra.Command {
 	c := &cobra.Command{Use: "secret", Short: "Secrets of an environment: set, list, remove"}
 	c.AddCommand(

@@ -180,6 +180,11 @@ func (c *Client) CreateToken(ctx context.Context, t wire.CreateToken) (wire.Toke
 	return post[wire.Token](ctx, c, "/tokens", t)
 }
 
+// CreateEntry makes a link, below the server's URL, that lets a browser in once.
+func (c *Client) CreateEntry(ctx context.Context) (wire.Entry, error) {
+	return post[wire.Entry](ctx, c, "/entries", struct{}{})
+}
+
 // RevokeToken makes a token worthless.
 func (c *Client) RevokeToken(ctx context.Context, id string) error {
 	return c.do(ctx, request{method: "DELETE", path: path("tokens", id)}, nil, nil)

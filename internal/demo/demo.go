@@ -110,7 +110,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil || o.Exit {
 		return err
 	}
-	w.invite(summary)
+	if err := w.invite(ctx, summary); err != nil {
+		return err
+	}
 	return w.follow(ctx)
 }
 

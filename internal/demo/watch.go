@@ -179,7 +179,11 @@ func (w *world) cancelRollouts(ctx context.Context) error {
 }
 
 // invite says what there is to try.
-func (w *world) invite(s Summary) {
+func (w *world) invite(ctx context.Context, s Summary) error {
+	page, err := w.entry(ctx)
+	if err != nil {
+		return err
+	}
 	w.screen.printf(`That took %.0f s. Everything stays up until you press Ctrl-C. To try:
 
   the board            %s
@@ -192,7 +196,8 @@ func (w *world) invite(s Summary) {
                        then git commit -am "My change" && git push
   more ideas           %s
 
-`, s.Seconds, w.server.URL(), s.Production.URL, w.cloud.URL(), w.server.URL(), w.server.Token(), w.options.Exe, w.repo.clone, w.repo.clone+"/README.md")
+`, s.Seconds, page, s.Production.URL, w.cloud.URL(), w.server.URL(), w.server.Token(), w.options.Exe, w.repo.clone, w.repo.clone+"/README.md")
+	return nil
 }
 
 func pause(ctx context.Context) error {

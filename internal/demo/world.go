@@ -73,13 +73,19 @@ func (w *world) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.screen.printf("Terrace                          %s\n", w.server.URL())
-	if !o.Exit {
-		w.screen.printf("Its page asks for this token     %s\n", w.server.Token())
-	}
-	w.screen.printf("\n")
 	w.api = client.New(w.server.URL(), w.server.Token())
+	page, err := w.entry(ctx)
+	if err != nil {
+		return err
+	}
+	w.screen.printf("Terrace, open it and watch       %s\n\n", page)
 	return nil
+}
+
+// entry is a link that lets a browser in, once.
+func (w *world) entry(ctx context.Context) (string, error) {
+	e, err := w.api.CreateEntry(ctx)
+	return w.server.URL() + e.Path, err
 }
 
 // close stops what runs first what uses the others: runs, server, cloud.
