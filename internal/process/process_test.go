@@ -283,3 +283,22 @@ func TestAlive(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestLookup(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "tool"), nil, 0o755); err != nil { //nolint:gosec // a program
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "text"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"PATH=relative::/nowhere:" + dir}
+	if got, err := process.Lookup(env, "tool"); err != nil || got != filepath.Join(dir, "tool") {
+		t.Error(got, err)
+	}
+	for _, name := range []string{"text", "nothing"} {
+		if _, err := process.Lookup(env, name); !errors.Is(err, exec.ErrNotFound) {
+			t.Error(name, err)
+		}
+	}
+}
