@@ -44,7 +44,7 @@ lint: ## golangci-lint
 	$(TOOL) golangci-lint run
 
 generate: ## write generated files anew
-	$(TOOL) templ generate -path internal
+	$(TOOL) templ generate -path internal/web
 	env -u TERRACE_URL -u TERRACE_PROJECT go run ./scripts/reference
 
 generated: ## fail when a generated file is not what its source makes

@@ -36,7 +36,7 @@ func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
 	}
 	const state = "/state/hills/production/house"
 	current := w.run("state", "pull", "house@production")
-	other := strings.Replace(current, "built at", "stands at", -1)
+	other := strings.ReplaceAll(current, "built at", "stands at")
 	older := regexp.MustCompile(`"serial": *\d+`).ReplaceAllString(other, `"serial":0`)
 	foreign := regexp.MustCompile(`"lineage": *"`).ReplaceAllString(other, `"lineage":"f`)
 	if other == current || older == other || foreign == other {

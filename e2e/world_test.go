@@ -119,7 +119,7 @@ func (w *world) stop(signal syscall.Signal) {
 func (w *world) try(args ...string) (stdout, stderr string, code int) {
 	w.Helper()
 	cmd := exec.CommandContext(w.Context(), terrace, args...)
-	cmd.Env = append(w.env, "TERRACE_URL="+w.url, "TERRACE_TOKEN="+w.token)
+	cmd.Env = append([]string{"TERRACE_URL=" + w.url, "TERRACE_TOKEN=" + w.token}, w.env...)
 	cmd.Dir = w.dir
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
