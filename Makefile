@@ -45,7 +45,7 @@ lint: ## golangci-lint
 
 generate: ## write generated files anew
 	$(TOOL) templ generate -path internal/web
-	env -u TERRACE_URL -u TERRACE_PROJECT go run ./scripts/reference
+	go test -race ./internal/app ./internal/cli ./internal/config -run 'TestOpenAPI|TestReference' -update
 
 generated: ## fail when a generated file is not what its source makes
 	@scripts/generated
