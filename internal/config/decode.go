@@ -95,18 +95,18 @@ func article(word string) string {
 	return "a " + word
 }
 
-func (s *blockSchema) attrNames() []string {
-	names := make([]string, len(s.Attrs))
-	for i, a := range s.Attrs {
+func (b *blockSchema) attrNames() []string {
+	names := make([]string, len(b.Attrs))
+	for i, a := range b.Attrs {
 		names[i] = a.Name
 	}
 	return names
 }
 
-func (s *blockSchema) blockNames() []string {
-	names := make([]string, len(s.Blocks))
-	for i, b := range s.Blocks {
-		names[i] = b.Type
+func (b *blockSchema) blockNames() []string {
+	names := make([]string, len(b.Blocks))
+	for i, inner := range b.Blocks {
+		names[i] = inner.Type
 	}
 	return names
 }

@@ -75,7 +75,7 @@ func (c *Config) afterSettings(s *settings, st *stack, e *environment, p *place)
 				}
 				if v, diags := t.TraverseAbs(ctx); !diags.HasErrors() {
 					if b, err := marshal(v); err == nil {
-						s.Values[string(traversalText(t))] = string(b)
+						s.Values[traversalText(t)] = string(b)
 					}
 				}
 			}

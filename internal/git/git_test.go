@@ -189,7 +189,7 @@ func TestBatch(t *testing.T) {
 	}
 	if err := b.ReadMany(many, 1<<20, func(i int, kind string, content []byte, err error) error {
 		if err != nil || kind != "blob" || string(content) != wanted[i] {
-			return fmt.Errorf("object %d: %s, %d bytes, %v", i, kind, len(content), err)
+			return fmt.Errorf("object %d: %s, %d bytes, %w", i, kind, len(content), err)
 		}
 		return nil
 	}); err != nil {

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -107,7 +108,8 @@ func (s *server) handler() http.Handler {
 				}
 				s.calls = append(s.calls, call)
 			}
-			if e, ok := err.(*client.Error); ok {
+			var e *client.Error
+			if errors.As(err, &e) {
 				w.WriteHeader(e.Status)
 				answer = map[string]string{"code": e.Code, "message": e.Message}
 			} else if err != nil {

@@ -220,16 +220,6 @@ func (s *spool) close() error {
 	return s.file.Close()
 }
 
-// refused reports whether the server did not want the log.
-func (s *spool) refused() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if client.Permanent(s.err) {
-		return s.err
-	}
-	return nil
-}
-
 // lines writes whole lines to a spool, so that lines of several writers never mix. A
 // line without an end is written when it is long or at flush.
 type lines struct {

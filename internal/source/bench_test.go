@@ -104,7 +104,7 @@ func BenchmarkDigests(b *testing.B) {
 		}
 		b.ReportMetric(float64(config.Milliseconds())/float64(version), "config-ms/op")
 		b.ReportMetric(float64(digests.Milliseconds())/float64(version), "digests-ms/op")
-		before = nil
+		clear(before)
 		runtime.GC()
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -320,6 +319,6 @@ func FuzzStaticInventory(f *testing.F) {
 func TestUncolour(t *testing.T) {
 	t.Parallel()
 	if got := uncolour("\x1b[0;31mERROR! x\x1b[0m y\x1b["); got != "ERROR! x y" {
-		t.Error(fmt.Sprintf("%q", got))
+		t.Errorf("%q", got)
 	}
 }

@@ -136,7 +136,7 @@ func fetchTerraform(ctx context.Context, wanted version.Constraints, dir string,
 		return "", err
 	}
 	if _, err := byVersion[v].Install(ctx); err != nil {
-		return "", fmt.Errorf("Terraform %s: %w", v, err) //nolint:staticcheck // its name is written like this
+		return "", fmt.Errorf("Terraform %s: %w", v, err)
 	}
 	return v.String(), nil
 }

@@ -120,7 +120,7 @@ func TestADefiniteAnswerIsNotForgotten(t *testing.T) {
 func TestStopping(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
-	url := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); cancel() })
+	url := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError); cancel() })
 	if p := Run(ctx, wire.Verify{Kind: "http", URL: url, Within: "1h"}, Options{}); p.Verdict != Inconclusive {
 		t.Errorf("got %+v", p)
 	}
