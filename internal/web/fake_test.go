@@ -295,11 +295,11 @@ func (f *fake) addRuns(newer, newest wire.Release) {
 		{Address: "democloud_rule.legacy", Type: "democloud_rule", Action: "delete", Attrs: []wire.AttrChange{{Path: "from", Before: `"0.0.0.0/0"`}}},
 	}, Outputs: []wire.AttrChange{{Path: "network_id", Before: `"net-11"`, After: `"net-11"`}, {Path: "collector_url", After: `"http://10.20.0.4:9100"`}}}
 	for _, l := range []struct{ phase, text string }{
-		{"preparing", "checkout 2a9f3c21 in 0.04s\nengine tofu 1.12.6, found\ninit skipped: nothing it depends on has changed\n"},
-		{"planning", "\x1b[1mdemocloud_network.shop:\x1b[0m Refreshing state... [id=net-11]\n\x1b[1mdemocloud_server.web[0]:\x1b[0m Refreshing state... [id=srv-0a81]\n"},
-		{"planning", "\n\x1b[1mPlan:\x1b[0m \x1b[32m2 to add\x1b[0m, \x1b[33m1 to change\x1b[0m, \x1b[35m1 to replace\x1b[0m, \x1b[31m1 to destroy\x1b[0m.\n"},
-		{"checking", "zero-downtime: \x1b[33mwarn\x1b[0m\nprotected: \x1b[32mpass\x1b[0m\n"},
-		{"applying", "democloud_rule.legacy: Destroying... [id=rule-2]\ndemocloud_rule.legacy: Destruction complete after 1s\ndemocloud_network.shop: Modif"},
+		{"prepare", "checkout 2a9f3c21 in 0.04s\nengine tofu 1.12.6, found\ninit skipped: nothing it depends on has changed\n"},
+		{"plan", "\x1b[1mdemocloud_network.shop:\x1b[0m Refreshing state... [id=net-11]\n\x1b[1mdemocloud_server.web[0]:\x1b[0m Refreshing state... [id=srv-0a81]\n"},
+		{"plan", "\n\x1b[1mPlan:\x1b[0m \x1b[32m2 to add\x1b[0m, \x1b[33m1 to change\x1b[0m, \x1b[35m1 to replace\x1b[0m, \x1b[31m1 to destroy\x1b[0m.\n"},
+		{"check", "zero-downtime: \x1b[33mwarn\x1b[0m\nprotected: \x1b[32mpass\x1b[0m\n"},
+		{"apply", "democloud_rule.legacy: Destroying... [id=rule-2]\ndemocloud_rule.legacy: Destruction complete after 1s\ndemocloud_network.shop: Modif"},
 	} {
 		f.write("r-net-stg", l.phase, l.text)
 	}
@@ -308,7 +308,7 @@ func (f *fake) addRuns(newer, newest wire.Release) {
 		Error:    &wire.Problem{Code: "failed", Message: "tofu apply: Error: creating database \"orders\": quota of 3 databases is used up\n\n  on stacks/database/main.tf line 14, in resource \"democloud_database\" \"orders\":\n  14: resource \"democloud_database\" \"orders\" {\n\nCreated: nothing. Left as it was: 3 resources."},
 		Recap:    []wire.Recap{{Host: "10.20.0.11", OK: 12, Changed: 3, Skipped: 2}, {Host: "10.20.0.12", OK: 4, Failed: 1}, {Host: "10.20.0.13", Unreachable: 1}},
 		Verified: []wire.Probe{{Name: "http://127.0.0.1:9000/healthz", Verdict: "fail", Message: "status 502, want 200", Tries: 14}, {Name: "scripts/smoke.sh", Verdict: "pass", Message: "exit status 0", Tries: 1}}}
-	f.write("r-db-dev", "planning", "Plan: 1 to add\n")
-	f.write("r-db-dev", "applying", "\x1b[31m╷\n│ Error: \x1b[0mcreating database \"orders\": quota of 3 databases is used up\n╵\n")
+	f.write("r-db-dev", "plan", "Plan: 1 to add\n")
+	f.write("r-db-dev", "apply", "\x1b[31m╷\n│ Error: \x1b[0mcreating database \"orders\": quota of 3 databases is used up\n╵\n")
 	_ = newer
 }

@@ -171,7 +171,7 @@ func steps(run wire.Run, log sections) []step {
 			continue
 		}
 		st := step{Word: p.Word, State: "todo"}
-		begun, has := log.begun[p.Status]
+		begun, has := log.begun[p.Word]
 		switch {
 		case i == reached && !status.Terminal():
 			st.State = "now"
@@ -182,7 +182,7 @@ func steps(run wire.Run, log sections) []step {
 			st.State = run.Status
 		case status == core.RunSucceeded || i < reached:
 			st.State = "done"
-			if !has && i > 2 {
+			if !has && run.Phases[p.Word] == 0 && i > 2 {
 				st.State = "skipped" // nothing to apply, to provision or to verify
 			}
 		case status.Terminal():
@@ -191,12 +191,15 @@ func steps(run wire.Run, log sections) []step {
 		if has {
 			end := run.Finished
 			for _, next := range phases[i+1:] {
-				if t, ok := log.begun[next.Status]; ok {
+				if t, ok := log.begun[next.Word]; ok {
 					end = t
 					break
 				}
 			}
 			st.Took = took(begun, end)
+		}
+		if ms := run.Phases[p.Word]; ms > 0 {
+			st.Took = span(time.Duration(ms) * time.Millisecond) // as the runner measured it
 		}
 		out = append(out, st)
 	}

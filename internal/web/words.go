@@ -66,7 +66,7 @@ func phaseIndex(status string) int {
 		status = string(core.RunChecking)
 	}
 	for i, p := range phases {
-		if p.Status == status {
+		if p.Status == status || p.Word == status { // a run's status, or a phase of its log
 			return i
 		}
 	}

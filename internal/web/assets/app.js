@@ -22,7 +22,7 @@ const stream = {
         setTimeout(() => this.open(), 5000);
       }
     };
-    source.addEventListener("changed", () => htmx.trigger(document.body, "changed"));
+    source.addEventListener("changed", () => part.refresh());
     source.addEventListener("lines", (e) => {
       this.after = Number(e.lastEventId);
       log.write(JSON.parse(e.data));
@@ -37,6 +37,42 @@ const stream = {
   close() {
     this.source?.close();
     this.source = null;
+  },
+};
+
+// The part of the page that is drawn anew when something changed. Its address names the
+// version that is shown; the answer is 204 when that is the newest. What changes while
+// an answer is on its way makes it ask once more.
+const part = {
+  busy: false,
+  again: false,
+
+  async refresh() {
+    this.again = true;
+    if (this.busy) return;
+    this.busy = true;
+    while (this.again) {
+      this.again = false;
+      const at = document.querySelector("[data-part]");
+      if (!at) break;
+      try {
+        const answer = await fetch(at.dataset.part);
+        if (answer.redirected) location.reload(); // no longer logged in
+        else if (answer.status === 200) this.draw(at, await answer.text());
+      } catch {
+        // The stream reconnects when the server is back, and asks again.
+      }
+    }
+    this.busy = false;
+  },
+
+  draw(at, text) {
+    if (!at.isConnected) {
+      this.again = true; // a filter was applied in the meantime
+      return;
+    }
+    const id = "#" + at.parentElement.id;
+    htmx.swap(id, text, { swapStyle: "innerHTML" }, { select: id + " > *", selectOOB: "#top" });
   },
 };
 
