@@ -91,7 +91,7 @@ func TestErrorsArePages(t *testing.T) {
 	}
 	f.do(func() { f.fails = errors.New("database: password of terrace is hunter2") })
 	resp, body := fetch(t, http.MethodGet, url+"/p/shop")
-	if resp.StatusCode != 500 || strings.Contains(body, "hunter2") || !strings.Contains(body, "went wrong") {
+	if resp.StatusCode != http.StatusInternalServerError || strings.Contains(body, "hunter2") || !strings.Contains(body, "went wrong") {
 		t.Errorf("an internal error is shown: %s", body)
 	}
 }
