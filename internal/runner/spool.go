@@ -10,7 +10,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/terrace-cd/terrace/internal/client"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
