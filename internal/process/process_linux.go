@@ -115,25 +115,78 @@ func StartTime(pid int) (string, error) {
 	return strconv.FormatUint(s.start, 10), nil
 }
 
-// survivors are the processes, apart from p itself, that p brought into being.
+// candidates are the processes among which survivors are looked for: all of the machine,
+// or, when orphans come to this program, its descendants that were not started here,
+// which are far fewer.
+func candidates() []int {
+	if adopting.Load() {
+		if found, ok := adopted(); ok {
+			return found
+		}
+	}
+	return numbers("/proc")
+}
+
+// numbers are the names in a directory that are numbers.
+func numbers(dir string) []int {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil
+	}
+	names, err := f.Readdirnames(-1)
+	_ = f.Close() // only read from
+	if err != nil {
+		return nil
+	}
+	var out []int
+	for _, name := range names {
+		if n, err := strconv.Atoi(name); err == nil {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// adopted lists this program's descendants, without those that were started here and
+// theirs. ok is false where the kernel does not tell.
+func adopted() (found []int, ok bool) {
+	seen := map[int]bool{}
+	for range 2 { // a list may be read while a child ends, and miss another
+		for queue := []int{os.Getpid()}; len(queue) > 0; queue = queue[1:] {
+			tasks := fmt.Sprintf("/proc/%d/task", queue[0])
+			for _, task := range numbers(tasks) {
+				children, err := os.ReadFile(fmt.Sprintf("%s/%d/children", tasks, task))
+				if err != nil && queue[0] == os.Getpid() {
+					if _, err := os.Stat(fmt.Sprintf("%s/%d", tasks, task)); err == nil {
+						return nil, false // not a thread that has just ended
+					}
+				}
+				for _, field := range bytes.Fields(children) {
+					pid, err := strconv.Atoi(string(field))
+					if err != nil || seen[pid] {
+						continue
+					}
+					if _, started := own.pids.Load(pid); !started {
+						seen[pid] = true
+						found, queue = append(found, pid), append(queue, pid)
+					}
+				}
+			}
+		}
+	}
+	return found, true
+}
+
+// survivors are the processes, apart from p itself, that p brought into being. p has
+// ended, and was not waited for.
 func (p *Process) survivors() []int {
-	dir, err := os.Open("/proc")
-	if err != nil {
-		return nil
-	}
-	names, err := dir.Readdirnames(-1)
-	_ = dir.Close() // only read from
-	if err != nil {
-		return nil
-	}
 	since, _ := strconv.ParseUint(p.start, 10, 64) // unknown: 0, all processes
 	self := os.Getpid()
 	own.Lock() // what is started just now must not look like an orphan
 	defer own.Unlock()
 	var stats []stat
-	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil || pid == self || pid == p.pid {
+	for _, pid := range candidates() {
+		if pid == self || pid == p.pid {
 			continue
 		}
 		// A child is not older than its parent.
