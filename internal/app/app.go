@@ -44,6 +44,7 @@ type Options struct {
 	Data     string // folder for everything
 	Listen   string // address, default 127.0.0.1:8750
 	Database string // default: a SQLite file in Data
+	Storage  string // folder of states and other blobs, default: one in Data
 	Poll     time.Duration
 	// ProviderMirrors are folders in the layout of a filesystem mirror, searched
 	// before the network.
@@ -56,6 +57,8 @@ type Options struct {
 	KeepLogs int64
 	// KeepTrees bounds the kept work trees.
 	KeepTrees int
+	// KeepMirrors bounds the mirrors of repositories.
+	KeepMirrors int
 	Version   string
 	Log       *slog.Logger
 }
@@ -100,6 +103,15 @@ func (o *Options) defaults() error {
 	}
 	if o.Database == "" {
 		o.Database = filepath.Join(o.Data, "terrace.db")
+	}
+	if o.Storage == "" {
+		o.Storage = filepath.Join(o.Data, "blobs")
+	}
+	if scheme, folder, ok := strings.Cut(o.Storage, "://"); ok {
+		if scheme != "file" {
+			return core.Errorf(core.Invalid, "the storage %q is not supported; use a folder or file://FOLDER", o.Storage)
+		}
+		o.Storage = folder
 	}
 	if o.Exe == "" {
 		if o.Exe, err = os.Executable(); err != nil {
@@ -169,11 +181,11 @@ func (a *App) build(ctx context.Context) (http.Handler, []func(context.Context),
 		}
 		o.Log.Warn("made a master key; whoever loses it loses every state and secret: keep a copy elsewhere", "file", filepath.Join(o.Data, "master.key"))
 	}
-	blobs, err := blob.Open(filepath.Join(o.Data, "blobs"))
+	blobs, err := blob.Open(o.Storage)
 	if err != nil {
 		return nil, nil, err
 	}
-	sources, err := source.New(filepath.Join(o.Data, "mirrors"), source.Options{})
+	sources, err := source.New(filepath.Join(o.Data, "mirrors"), source.Options{MaxMirrors: o.KeepMirrors})
 	if err != nil {
 		return nil, nil, err
 	}

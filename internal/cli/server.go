@@ -55,11 +55,13 @@ the server does not touch them.`,
 	f.StringVar(&o.Data, "data", defaultData(), "folder for everything the server keeps")
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:8750", "address to listen on")
 	f.StringVar(&o.Database, "database", "", "database (default: SQLite in the data folder)")
+	f.StringVar(&o.Storage, "storage", "", "folder of states (default: one in the data folder)")
 	f.DurationVar(&o.Poll, "poll", 30*time.Second, "how often branches are read when no webhook says so")
 	f.IntVar(&o.MaxRunners, "max-runners", 0, "how many runs work at once (default: twice the processors, at least 4)")
 	f.StringSliceVar(&o.ProviderMirrors, "provider-mirror", nil, "folder with providers, in the layout of a filesystem mirror (repeatable)")
 	f.Int64Var(&o.KeepLogs, "keep-logs", 1<<30, "bytes of run logs to keep")
 	f.IntVar(&o.KeepTrees, "keep-trees", 0, "kept work trees (default 200)")
+	f.IntVar(&o.KeepMirrors, "keep-mirrors", 0, "kept mirrors of repositories (default 100)")
 	f.BoolVarP(&verbose, "verbose", "v", false, "log more")
 	return c
 }
