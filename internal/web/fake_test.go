@@ -206,7 +206,7 @@ func fetch(t *testing.T, method, url string) (*http.Response, string) {
 }
 
 func release(n int64, subject string) wire.Release {
-	return wire.Release{Number: n, Commit: fmt.Sprintf("%02x9f3c21ab55d0e7c4f1b2a39d8e6f70%08x", n, n*2654435761), Subject: subject, Author: "Ana Lindqvist"}
+	return wire.Release{Number: n, Commit: fmt.Sprintf("%02x9f3c21ab55d0e7c4f1b2a39d8e6f70%08x", n, n*2654435761), Subject: subject, Author: "Ana Lindqvist <ana@example.com>"}
 }
 
 // shop is a project in the middle of its day: every state is somewhere.

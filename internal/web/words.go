@@ -155,19 +155,26 @@ func verdictTone(verdict string) tone {
 	return bad
 }
 
-// stepWord is for a phase that has no time to tell.
-func stepWord(state string) string {
-	switch state {
-	case "now":
-		return "now"
-	case "waits":
-		return "waits"
-	case "skipped":
-		return "skipped"
+// stepText is what a phase of a run's timeline says below its name.
+func stepText(st step) string {
+	word := ""
+	switch st.State {
 	case "done", "todo":
-		return ""
+	default:
+		word = stateWord(st.State)
 	}
-	return stateWord(state)
+	if word != "" && st.Took != "" {
+		return word + " · " + st.Took
+	}
+	return word + st.Took
+}
+
+// authorName leaves out an author's address.
+func authorName(author string) string {
+	if name, _, ok := strings.Cut(author, " <"); ok && name != "" {
+		return name
+	}
+	return author
 }
 
 // waitsFor is what keeps a rollout: what its first stage that is not over waits for,
@@ -181,9 +188,20 @@ func waitsFor(ro wire.Rollout) string {
 	return ""
 }
 
-func waitsForWords(st wire.Stage) string {
-	if core.StageStatus(st.Status).Terminal() {
-		return st.WaitsFor
+// waitsForWords is what a stage waits for, as a sentence. In a rollout that is over
+// it waits no more.
+func waitsForWords(j journey, st wire.Stage) string {
+	if core.StageStatus(st.Status).Terminal() || j.over() {
+		return strings.ToUpper(st.WaitsFor[:1]) + st.WaitsFor[1:]
 	}
 	return "Waits for " + st.WaitsFor
+}
+
+// stageWord is a stage's state; what still waits in a rollout that is over never
+// entered its environment.
+func stageWord(over bool, st wire.Stage) (tone, string) {
+	if over && st.Status == string(core.StageWaiting) {
+		return quiet, "never entered"
+	}
+	return stateTone(st.Status), stateWord(st.Status)
 }
