@@ -1,0 +1,328 @@
+package promotion
+
+import (
+	"slices"
+
+	"github.com/terrace-cd/terrace/internal/core"
+)
+
+// How the world carries decisions out, and what it asserts of each.
+
+// act carries a decision out and reports whether its guard held. fresh: nothing
+// happened since the snapshot, so no guard may fail and every demand is made.
+func (w *world) act(d Decision, fresh bool) bool {
+	switch d := d.(type) {
+	case Admit:
+		return w.admit(d)
+	case Start:
+		return w.start(d, fresh)
+	case Supersede:
+		return w.supersede(d, fresh)
+	case CancelRun:
+		return w.stop(w.run(d.Run))
+	case StopWatch:
+		return w.stop(w.run(d.Run))
+	case SetStage:
+		return w.setStage(d)
+	case SetRollout:
+		return w.setRollout(d)
+	case SetHold:
+		h := d.Hold
+		w.envs[d.Environment].Hold = &h
+		return true
+	}
+	w.t.Fatalf("a decision of an unknown kind: %T", d)
+	return false
+}
+
+func (w *world) admit(d Admit) bool {
+	ro, st := w.stage(d.Stage)
+	e := w.envs[d.Environment]
+	if e.Stage != "" || st.Status != core.StageWaiting || e.Entered > ro.Release.Number {
+		return false
+	}
+	if why := w.closed(ro, st); why != "" {
+		return false // a gate closed since the snapshot; fresh ones are not refused, see reconcile
+	}
+	if o := w.goesFirst(ro, st); o != nil {
+		w.t.Fatalf("release %d entered %s before release %d, which may not be skipped", ro.Release.Number, d.Environment, o.Release.Number)
+	}
+	for _, o := range w.rollouts {
+		if other := o.stage(d.Environment); other != nil && other.Status.HoldsLease() {
+			w.t.Fatalf("I2: %s was admitted to %s while %s is %s there", st.ID, d.Environment, other.ID, other.Status)
+		}
+	}
+	e.Stage, e.Entered = st.ID, ro.Release.Number
+	st.Status, st.WaitsFor = core.StageRunning, ""
+	return true
+}
+
+// closed is the world's own reading of rule 5: which gate is closed for a stage.
+func (w *world) closed(ro *Rollout, st *Stage) string {
+	e := w.envs[st.Config.Name]
+	switch {
+	case w.stopped != "":
+		return "stopped"
+	case ro.Cancel:
+		return "cancelled"
+	case ro.Release.Invalid != "":
+		return "invalid"
+	case e.Hold != nil && e.Hold.Kind != core.HoldFailure:
+		return "held by a person"
+	case e.Hold != nil && !ro.Manual && ro.Release.Number <= e.Hold.Release:
+		return "held by a failure"
+	}
+	for _, name := range st.Config.After {
+		if !w.passed(ro, name) {
+			return name + " is not verified"
+		}
+	}
+	return ""
+}
+
+func (w *world) passed(ro *Rollout, env string) bool {
+	for _, st := range ro.Stages {
+		if st.Config.Name != env {
+			continue
+		}
+		if st.Status == core.StageFailed || st.Status == core.StageErrored || st.Status == core.StageCancelled {
+			return false
+		}
+		if st.Status == core.StageSucceeded {
+			return true
+		}
+	}
+	return w.envs[env].Verified == ro.Release.Number
+}
+
+// hopeless reports whether a waiting stage can never enter.
+func (w *world) hopeless(ro *Rollout, st *Stage) bool {
+	if w.envs[st.Config.Name].Entered > ro.Release.Number {
+		return true
+	}
+	for _, name := range st.Config.After {
+		up := ro.stage(name)
+		if w.passed(ro, name) {
+			continue
+		}
+		if up.Status.Terminal() || up.Status == core.StageWaiting && w.hopeless(ro, up) {
+			return true
+		}
+	}
+	return false
+}
+
+// goesFirst finds an older release that has to enter a stage's environment before it.
+func (w *world) goesFirst(ro *Rollout, st *Stage) *Rollout {
+	for _, o := range w.open() {
+		if o.Release.Number >= ro.Release.Number || o.Cancel {
+			continue
+		}
+		other := o.stage(st.Config.Name)
+		if other == nil || other.Status != core.StageWaiting || w.hopeless(o, other) {
+			continue
+		}
+		if o.Release.Barrier || other.Config.Every {
+			return o
+		}
+	}
+	return nil
+}
+
+func (w *world) start(d Start, fresh bool) bool {
+	ro, st := w.stage(d.Stage)
+	env := st.Config.Name
+	if w.envs[env].Stage != d.Stage {
+		return false
+	}
+	busy := 0
+	for _, r := range w.unfinished() {
+		if r.Stack == d.Stack && r.Environment == env && (r.Kind == core.KindVerify) == (d.Kind == core.KindVerify) {
+			return false
+		}
+		if r.Stage == d.Stage && r.Kind != core.KindVerify && r.Status != core.RunAwaitingApproval {
+			busy++
+		}
+	}
+	c := w.releases[ro.Release.Number-1]
+	if fresh && ro.Cancel {
+		w.t.Fatalf("%s was started for a cancelled rollout", d.Stack)
+	}
+	if d.Kind != core.KindVerify {
+		if w.instance(d.Stack, env).unknown != "" {
+			w.t.Fatalf("rule 20: a %s run was started on %s@%s, which is unknown", d.Kind, d.Stack, env)
+		}
+		if fresh && w.parallel > 0 && busy >= w.parallel {
+			w.t.Fatalf("rule 10: run %d of %d at a time", busy+1, w.parallel)
+		}
+		for stack, version := range c.stacks {
+			needed := d.Kind == core.KindDestroy || slices.Contains(upstreams[d.Stack], stack)
+			if needed && version != 0 && w.instance(stack, env).version != version {
+				w.t.Fatalf("rules 10 and 27: %s of %s@%s before %s is done", d.Kind, d.Stack, env, stack)
+			}
+		}
+	} else if st.Status != core.StageBaking {
+		w.t.Fatalf("a watch without a bake: %s is %s", st.ID, st.Status)
+	}
+	w.runs = append(w.runs, &core.Run{ID: w.id("r"), Stage: d.Stage, Rollout: d.Rollout, Stack: d.Stack, Environment: env, Kind: d.Kind,
+		Status: core.RunQueued, Release: ro.Release})
+	return true
+}
+
+func (w *world) supersede(d Supersede, fresh bool) bool {
+	ro, st := w.stage(d.Stage)
+	if d.By < ro.Release.Number {
+		w.t.Fatalf("release %d superseded by an older one, %d", ro.Release.Number, d.By)
+	}
+	if fresh && st.Status.HoldsLease() {
+		w.mayGiveWay(ro, st, d.By)
+	}
+	if d.Run != "" {
+		r := w.run(d.Run)
+		if !core.CanMove(r.Status, core.RunSuperseded, core.ByReconciler) {
+			return false
+		}
+		if r.Applied {
+			w.t.Fatalf("rule 6: %s has applied and was superseded", r.ID)
+		}
+		r.Status, r.Finished = core.RunSuperseded, w.now
+		return true
+	}
+	if st.Status.Terminal() {
+		return false
+	}
+	if st.Status == core.StageBaking {
+		w.t.Fatal("rule 6: a bake was superseded")
+	}
+	if (ro.Release.Barrier || st.Config.Every) && d.By > ro.Release.Number && w.envs[st.Config.Name].Entered <= ro.Release.Number && st.Status == core.StageWaiting {
+		w.t.Fatalf("release %d may not be skipped and was, by %d", ro.Release.Number, d.By)
+	}
+	w.endStage(ro, st, core.StageSuperseded)
+	return true
+}
+
+// mayGiveWay asserts rules 6 and 7 of a stage that holds the lease.
+func (w *world) mayGiveWay(ro *Rollout, st *Stage, by int64) {
+	if by > ro.Release.Number && (ro.Release.Barrier || st.Config.Every) {
+		w.t.Fatalf("%s of release %d may not be skipped and gives way to %d", st.ID, ro.Release.Number, by)
+	}
+	applied := false
+	for _, r := range w.runsOf(st.ID) {
+		applied = applied || r.Applied
+	}
+	onlyDestructions, isPaused := true, false
+	for _, in := range w.view(ro, st) {
+		onlyDestructions = onlyDestructions && (in.Removed || in.Need == NeedNothing)
+		isPaused = isPaused || in.Run != nil && in.Run.Code == core.CodeInconclusive
+		if in.Run != nil && in.Run.Status.Active() && (applied || isPaused && in.Run.Applied) {
+			w.t.Fatalf("rule 6: %s gives way while %s is %s, after something was applied", st.ID, in.Run.ID, in.Run.Status)
+		}
+	}
+	if applied && !onlyDestructions && !isPaused {
+		w.t.Fatalf("rule 6: %s has applied and gives way to release %d", st.ID, by)
+	}
+}
+
+func (w *world) stop(r *core.Run) bool {
+	switch {
+	case r.Status.Terminal():
+		return false
+	case r.Status == core.RunQueued || r.Status == core.RunAwaitingApproval:
+		r.Status, r.Finished = core.RunCancelled, w.now
+	default:
+		r.Cancel = true
+	}
+	return true
+}
+
+func (w *world) setStage(d SetStage) bool {
+	ro, st := w.stage(d.Stage)
+	if st.Status != d.From {
+		return false
+	}
+	if d.Status.Terminal() {
+		if d.From != core.StageWaiting {
+			w.mayEnd(ro, st, d.Status)
+		}
+		w.endStage(ro, st, d.Status)
+	}
+	st.Status, st.WaitsFor = d.Status, d.WaitsFor
+	return true
+}
+
+// mayEnd asserts what a stage that held the lease has to have done before it ends so.
+func (w *world) mayEnd(ro *Rollout, st *Stage, status core.StageStatus) {
+	env := st.Config.Name
+	c := w.releases[ro.Release.Number-1]
+	newest := map[string]*core.Run{}
+	for _, r := range w.runsOf(st.ID) {
+		newest[r.Stack+string(r.Kind)] = r
+	}
+	for stack := range upstreamsAndAll() {
+		in := w.instance(stack, env)
+		if in.unknown != "" {
+			w.t.Fatalf("rule 20: %s ended as %s while %s@%s is unknown", st.ID, status, stack, env)
+		}
+		if r := newest[stack+string(core.KindDeploy)]; r != nil && r.Applied && wentWrong(r.Status) && (r.Error == nil || r.Error.Code != core.CodeInconclusive) &&
+			w.envs[env].Hold == nil && newest[stack+string(core.KindRecover)] == nil {
+			w.t.Fatalf("rule 18: %s ended as %s without a hold though %s applied and %s", st.ID, status, r.ID, r.Status)
+		}
+		if status != core.StageSucceeded {
+			continue
+		}
+		if want := c.stacks[stack]; want != 0 && in.version != want {
+			w.t.Fatalf("%s succeeded with %s@%s at version %d, not %d", st.ID, stack, env, in.version, want)
+		} else if want == 0 && in.exists {
+			w.t.Fatalf("rule 27: %s succeeded while %s@%s, which left, exists", st.ID, stack, env)
+		}
+		if r := newest[stack+string(core.KindVerify)]; r != nil && r.Status != core.RunSucceeded && r.Status != core.RunCancelled {
+			w.t.Fatalf("rules 16 and 17: %s succeeded though its watch %s ended as %s", st.ID, r.ID, r.Status)
+		}
+	}
+	if status == core.StageSucceeded && len(newest) > 0 && st.Baked < st.Config.Bake {
+		w.t.Fatalf("rule 17: %s succeeded after %s of a bake of %s", st.ID, st.Baked, st.Config.Bake)
+	}
+}
+
+func upstreamsAndAll() map[string]bool {
+	return map[string]bool{"network": true, "db": true, "web": true}
+}
+
+func (w *world) endStage(ro *Rollout, st *Stage, status core.StageStatus) {
+	for _, r := range w.runsOf(st.ID) {
+		if !r.Status.Terminal() {
+			w.t.Fatalf("%s ended as %s while %s is %s", st.ID, status, r.ID, r.Status)
+		}
+	}
+	e := w.envs[st.Config.Name]
+	if e.Stage == st.ID {
+		e.Stage = ""
+	}
+	if status == core.StageSucceeded {
+		e.Verified = max(e.Verified, ro.Release.Number)
+		if e.Hold != nil && e.Hold.Kind == core.HoldFailure && e.Hold.Release <= ro.Release.Number {
+			e.Hold = nil
+		}
+	}
+	st.Status = status
+}
+
+func (w *world) setRollout(d SetRollout) bool {
+	for _, ro := range w.rollouts {
+		if ro.ID != d.Rollout {
+			continue
+		}
+		if ro.Status != d.From {
+			return false
+		}
+		if d.Status.Terminal() {
+			for i := range ro.Stages {
+				if st := &ro.Stages[i]; !st.Status.Terminal() && (st.Status != core.StageWaiting || !w.hopeless(ro, st)) {
+					w.t.Fatalf("%s ended as %s while %s is %s", ro.ID, d.Status, st.ID, st.Status)
+				}
+			}
+		}
+		ro.Status = d.Status
+	}
+	return true
+}
