@@ -15,8 +15,9 @@ import (
 // erroredState is where engines leave a state that they could not upload.
 const erroredState = "errored.tfstate"
 
-// lostState matches what engines say when they could not even leave the state there.
-var lostState = regexp.MustCompile(`(?i)failed to (serialize state|create local state file|write state)|state .*(lost|could not be written)`)
+// lostState matches what engines say when they could not upload the state. Without the
+// file it is in nobody's hands.
+var lostState = regexp.MustCompile(`(?i)failed to (save|serialize|persist) state|local state file`)
 
 // Apply applies the saved plan, once. Applied counts with an error as well. The error is
 // Invalid when the engine said no; its end by a signal is Unavailable, and its outcome

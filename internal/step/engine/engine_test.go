@@ -6,6 +6,7 @@ import (
 	"crypto/md5" //nolint:gosec // what the protocol uses
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -27,6 +28,10 @@ import (
 
 func TestMain(m *testing.M) {
 	democloudtest.Main()
+	if err := process.Adopt(); err != nil { // as runners do
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	goleak.VerifyTestMain(m)
 }
 

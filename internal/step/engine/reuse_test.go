@@ -145,6 +145,7 @@ func newCloudWorld(t testing.TB, e engine.Engine, m *mirror, files map[string]st
 	w.o.Env = append(w.o.Env, "DEMOCLOUD_ENDPOINT="+cloud.URL)
 	w.o.Store = t.TempDir()
 	w.o.Mirrors = []string{m.dir}
+	w.o.KeepProviders = true
 	return w, cloud
 }
 
@@ -268,7 +269,11 @@ func TestTheStoreIsFilledOnce(t *testing.T) {
 				if i == 2 {
 					w.write(map[string]string{".terraform.lock.hcl": lock})
 				}
-				w.deploy()
+				s := w.open()
+				w.init(s)
+				if i == 2 {
+					w.plan(s)
+				}
 				if err := os.RemoveAll(packed); err != nil { // from here on there is only the store
 					t.Fatal(err)
 				}
@@ -306,7 +311,7 @@ func TestManyRunsFillTheStoreAtATime(t *testing.T) {
 		t.Run("run", func(t *testing.T) {
 			t.Parallel()
 			w.TB = t
-			w.deploy()
+			w.init(w.open())
 		})
 	}
 }
@@ -331,7 +336,6 @@ func TestKeptProvider(t *testing.T) {
 				"module \"m\" {\n  count = 2\n  source = \"../../modules/m\"\n  index = count.index\n}\n"
 			w, cloud := newCloudWorld(t, e, m, map[string]string{"main.tf": stack,
 				"modules/m/m.tf": required(">= 1.0.0") + "variable \"index\" {}\nresource \"democloud_network\" \"n\" {\n  name = \"n${var.index}\"\n  cidr = \"10.1.0.0/16\"\n}\n"})
-			w.o.KeepProviders = true
 			s := w.open()
 			w.init(s)
 			m.starts()
@@ -400,7 +404,6 @@ func TestTwoConfigurationsNeverMix(t *testing.T) {
 			t.Parallel()
 			m := newMirror(t, "1.0.0")
 			w, cloud := newCloudWorld(t, e, m, files)
-			w.o.KeepProviders = true
 			s := w.open()
 			w.init(s)
 			m.starts()
@@ -470,7 +473,6 @@ func TestAProviderThatDoesNotSpeakIsNotKept(t *testing.T) {
 		}
 	}
 	w, cloud := newCloudWorld(t, engines(t)[0], m, map[string]string{"main.tf": required("1.0.0") + network})
-	w.o.KeepProviders = true
 	w.deploy()
 	if got := names(t, cloud, "default"); got != "main" {
 		t.Errorf("created: %s", got)
