@@ -12,9 +12,10 @@ import (
 type flight struct{ running, next *call }
 
 type call struct {
-	done chan struct{}
-	head string
-	err  error
+	done    chan struct{}
+	sharers int // how many requests share it
+	head    string
+	err     error
 }
 
 // fly runs f, or waits for somebody else's f, under the given key. f goes on when ctx
@@ -36,6 +37,7 @@ func (s *Source) fly(ctx context.Context, key string, f func(context.Context) (s
 	default:
 		c = fl.next
 	}
+	c.sharers++
 	s.mu.Unlock()
 	select {
 	case <-c.done:

@@ -216,7 +216,8 @@ func TestLateRequestsGetTheNextFetch(t *testing.T) {
 	waitFor(t, func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return s.flights["key"].next != nil
+		next := s.flights["key"].next
+		return next != nil && next.sharers == len(results)
 	})
 	close(goOn)
 	all.Wait()
