@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/terrace-cd/terrace/internal/core"
@@ -80,6 +81,15 @@ func (w *worker) admit(tx core.Tx, s *snapshot, d promotion.Admit) error {
 	release := s.rollouts[d.Rollout].Release
 	if environment.Stage != "" || environment.Entered > release.Number {
 		return core.Errorf(core.Conflict, "%s is taken", d.Environment)
+	}
+	if h, seen := environment.Hold, s.Environments[d.Environment].Hold; h != nil && (seen == nil || *h != *seen) {
+		return core.Errorf(core.Conflict, "%s has just been held", d.Environment)
+	}
+	if project, err := tx.Project(w.project); err != nil || project.Stopped != "" {
+		return errors.Join(err, core.Errorf(core.Conflict, "%s has just been stopped", w.project))
+	}
+	if rollout, err := tx.Rollout(d.Rollout); err != nil || rollout.Cancel {
+		return errors.Join(err, core.Errorf(core.Conflict, "%s has just been cancelled", d.Rollout))
 	}
 	stage, err := tx.Stage(d.Stage)
 	if err != nil {

@@ -120,6 +120,7 @@ CREATE TABLE runs (
     to_delete        INTEGER NOT NULL,
     has_plan         INTEGER NOT NULL CHECK (has_plan IN (0, 1)),
     no_changes       INTEGER NOT NULL CHECK (no_changes IN (0, 1)),
+    applied          INTEGER NOT NULL CHECK (applied IN (0, 1)),
     plan_digest      TEXT NOT NULL,
     approved         TEXT NOT NULL,
     error_code       TEXT,
