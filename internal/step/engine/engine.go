@@ -33,7 +33,7 @@ type Options struct {
 	// Temp is a private directory for the session's own files; it has to exist.
 	Temp string
 	// Env is the environment to start from: PATH, HOME, TMPDIR, secrets. Nothing else is
-	// inherited. Of what begins with TF_ only TF_VAR_, TF_TOKEN_ and TF_LOG are kept, and
+	// inherited. Of what begins with TF_ only TF_VAR_, TF_TOKEN_, TF_ENCRYPTION and TF_LOG are kept, and
 	// TF_HTTP_ when Backend is empty.
 	Env []string
 
