@@ -1,65 +1,31 @@
 package e2e
 
 import (
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-// hills is a repository of two stacks, the second wired to the first, and three
-// environments.
+var named = regexp.MustCompile("(?ms)^`([^`]+)`:\n\n```hcl\n(.*?)^```")
+
+// hills is the repository that the tutorial tells people to write: two stacks, the
+// second wired to the first, and three environments.
 func hills(w *world) {
-	w.repo.Write("terrace.hcl", `project "hills" {
-  stacks = ["stacks/*"]
-}
-
-environment "dev" {
-  variables = { height = 10 }
-}
-
-environment "staging" {
-  after     = ["dev"]
-  variables = { height = 50 }
-}
-
-environment "production" {
-  after     = ["staging"]
-  variables = { height = 300 }
-}
-
-stack "house" {
-  inputs = { ground = stack.ground.height }
-}
-`)
-	w.repo.Write("stacks/ground/main.tf", `variable "height" {
-  type = number
-}
-
-resource "terraform_data" "ground" {
-  input = { height = var.height }
-}
-
-output "height" {
-  value = terraform_data.ground.output.height
-}
-`)
-	w.house("built")
-}
-
-func (w *world) house(verb string) {
-	w.repo.Write("stacks/house/main.tf", `variable "ground" {
-  type = number
-}
-
-resource "terraform_data" "house" {
-  input = "`+verb+` at ${var.ground} m"
-}
-
-output "sentence" {
-  value = terraform_data.house.output
-}
-`)
+	w.Helper()
+	tutorial, err := os.ReadFile("../docs/tutorial.md")
+	if err != nil {
+		w.Fatal(err)
+	}
+	files := named.FindAllStringSubmatch(string(tutorial), -1)
+	if len(files) != 3 {
+		w.Fatalf("the tutorial has %d files, not 3", len(files))
+	}
+	for _, f := range files {
+		w.repo.Write(f[1], f[2])
+	}
 }
 
 // A commit goes to production by itself; a broken one stops at dev and says why; the
