@@ -205,12 +205,24 @@ func (s *server) failures(ctx context.Context) string {
 	return strings.Join(said, "; ")
 }
 
-// memory is the resident memory of the server's process, in megabytes.
+// memory is the resident memory of the server's process, in megabytes: as the kernel
+// tells it, or ps where there is no /proc.
 func (s *server) memory(ctx context.Context) (float64, error) {
-	out, err := exec.CommandContext(ctx, "ps", "-o", "rss=", "-p", strconv.Itoa(s.cmd.Process.Pid)).Output()
+	pid := strconv.Itoa(s.cmd.Process.Pid)
+	if status, err := os.ReadFile(filepath.Join("/proc", pid, "status")); err == nil {
+		_, rest, _ := strings.Cut(string(status), "VmRSS:")
+		return megabytes(rest)
+	}
+	out, err := exec.CommandContext(ctx, "ps", "-o", "rss=", "-p", pid).Output()
 	if err != nil {
 		return 0, fmt.Errorf("ps: %w", err)
 	}
-	kilobytes, err := strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+	return megabytes(string(out))
+}
+
+// megabytes reads a number of kilobytes at the start of a text.
+func megabytes(text string) (float64, error) {
+	var kilobytes float64
+	_, err := fmt.Sscan(text, &kilobytes)
 	return kilobytes / 1024, err
 }
