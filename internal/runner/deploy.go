@@ -91,7 +91,7 @@ func (a *attempt) open(out *progress) (*engine.Session, error) {
 	}
 	o := engine.Options{
 		Engine: found, Tree: a.tree.Dir, Dir: a.tree.File(a.job.Source.Path), Temp: temp, Env: a.environment(),
-		Backend: a.job.Backend.Address, Variables: a.job.Variables,
+		Run: a.job.Run, Fence: a.job.Fence, Backend: a.job.Backend.Address, Variables: a.job.Variables,
 		Store: filepath.Join(a.Work, "providers"), Mirrors: a.ProviderMirrors, KeepProviders: a.job.KeepProviders,
 		Grace: a.grace(), Output: out,
 	}
