@@ -59,8 +59,8 @@ type Options struct {
 	KeepTrees int
 	// KeepMirrors bounds the mirrors of repositories.
 	KeepMirrors int
-	Version   string
-	Log       *slog.Logger
+	Version     string
+	Log         *slog.Logger
 }
 
 // App is a running server.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/terrace-cd/terrace/internal/step/engine"
@@ -45,7 +46,7 @@ func BenchmarkRun(b *testing.B) {
 			run := func(args ...string) {
 				cmd := exec.CommandContext(b.Context(), e.Path, args...)
 				cmd.Dir = w.dir
-				cmd.Env = append(w.o.Env, "TF_CLI_CONFIG_FILE="+rc, "TF_HTTP_ADDRESS="+w.o.Backend, "TF_HTTP_LOCK_ADDRESS="+w.o.Backend,
+				cmd.Env = append(slices.Clone(w.o.Env), "TF_CLI_CONFIG_FILE="+rc, "TF_HTTP_ADDRESS="+w.o.Backend, "TF_HTTP_LOCK_ADDRESS="+w.o.Backend,
 					"TF_HTTP_UNLOCK_ADDRESS="+w.o.Backend, "TF_HTTP_USERNAME=terrace", "TF_HTTP_PASSWORD="+token, "CHECKPOINT_DISABLE=1")
 				if out, err := cmd.CombinedOutput(); err != nil {
 					b.Fatalf("%v %s", err, out)
