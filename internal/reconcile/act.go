@@ -133,8 +133,8 @@ func (w *worker) start(tx core.Tx, s *snapshot, d promotion.Start) error {
 	run := core.Run{ID: core.NewID(core.PrefixRun, now), Project: w.project, Stage: d.Stage, Rollout: d.Rollout, Stack: d.Stack, Environment: stage.Environment,
 		Kind: d.Kind, Status: core.RunQueued, Release: s.rollouts[d.Rollout].Release, Created: now, PhaseAt: now}
 	if d.Kind == core.KindDeploy {
-		a := w.memo[d.Stage][d.Stack]
-		run.InputDigest, run.Components = a.wanted.Digest, a.wanted.Parts
+		wants := w.memo[d.Stage][d.Stack]
+		run.InputDigest, run.Components = wants.Digest, wants.Parts
 	}
 	if err := tx.AddRun(run); err != nil {
 		return err

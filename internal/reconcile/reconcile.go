@@ -38,8 +38,8 @@ type Reconciler struct {
 type worker struct {
 	*Reconciler
 	project string
-	memo    map[string]map[string]answer // stage → stack
-	bakes   map[string]*accrual          // stage
+	memo    map[string]map[string]wanted.Wanted // stage → stack
+	bakes   map[string]*accrual                 // stage
 }
 
 // Run works until ctx ends, and returns when every worker has.
@@ -77,7 +77,7 @@ func (r *Reconciler) follow(ctx context.Context, projects []core.Project, known 
 		}
 		workerCtx, cancel := context.WithCancel(ctx)
 		known[p.Name] = cancel
-		w := &worker{Reconciler: r, project: p.Name, memo: map[string]map[string]answer{}, bakes: map[string]*accrual{}}
+		w := &worker{Reconciler: r, project: p.Name, memo: map[string]map[string]wanted.Wanted{}, bakes: map[string]*accrual{}}
 		r.workers.Go(func() { w.loop(workerCtx) })
 	}
 	for name, cancel := range known {

@@ -25,13 +25,6 @@ type snapshot struct {
 	leased    map[string]bool       // stages that hold their environment's lease
 }
 
-// answer is what an instance needs in a stage. It is kept for the stage's life once
-// it cannot change any more: when it is up to date, or a run was made from it.
-type answer struct {
-	need   promotion.Need
-	wanted wanted.Wanted
-}
-
 // accrual measures a bake by this process's monotonic clock (rule 17): a clock that
 // is set changes nothing, and time without a server does not count.
 type accrual struct {
@@ -160,7 +153,15 @@ func (w *worker) accrue(stage string) time.Duration {
 // instances says what each stack of a stage needs, in dependency order, so that an
 // instance is only asked about once its upstreams are done (rule 10).
 func (w *worker) instances(ctx context.Context, s *snapshot, cfg *config.Config, ro core.Rollout, st core.Stage) ([]promotion.Instance, error) {
-	var contents map[string]source.Content
+	var contents map[string]source.Content // read when the first is asked for
+	content := func(stack string) func() (source.Content, error) {
+		return func() (c source.Content, err error) {
+			if contents == nil {
+				contents, err = w.Wanted.Contents(ctx, s.project, ro.Release.Commit, st.Environment)
+			}
+			return contents[stack], err
+		}
+	}
 	done := map[string]bool{}
 	present := map[string]bool{}
 	var out []promotion.Instance
@@ -174,18 +175,12 @@ func (w *worker) instances(ctx context.Context, s *snapshot, cfg *config.Config,
 			ready = ready && done[up]
 		}
 		if ready {
-			if contents == nil {
-				var err error
-				if contents, err = w.Wanted.Contents(ctx, s.project, ro.Release.Commit, st.Environment); err != nil {
-					return nil, err
-				}
-			}
-			a, err := w.answer(ctx, s, cfg, ro, st, in.Stack, contents[in.Stack], state, p.Run)
+			need, err := w.answer(ctx, s, cfg, ro, st, in.Stack, content(in.Stack), state)
 			if err != nil {
 				return nil, err
 			}
-			p.Need = a.need
-			done[in.Stack] = a.need == promotion.NeedNothing || p.Run != nil && p.Run.Status == core.RunSucceeded && p.Run.Kind == core.KindDeploy
+			p.Need = need
+			done[in.Stack] = need == promotion.NeedNothing || p.Run != nil && p.Run.Status == core.RunSucceeded && p.Run.Kind == core.KindDeploy
 		}
 		out = append(out, p)
 	}
@@ -204,29 +199,33 @@ func (w *worker) instances(ctx context.Context, s *snapshot, cfg *config.Config,
 	return out, nil
 }
 
-// answer evaluates an instance, or remembers.
-func (w *worker) answer(ctx context.Context, s *snapshot, cfg *config.Config, ro core.Rollout, st core.Stage, stack string, content source.Content, state core.InstanceState, run *promotion.Run) (answer, error) {
-	if a, ok := w.memo[st.ID][stack]; ok && (run != nil && !run.Status.Terminal() || a.need == promotion.NeedNothing && state.Digest == a.wanted.Digest) {
-		return a, nil
+// answer evaluates an instance, once in a stage: it is asked for when the upstreams
+// are done, so what the release wants of it does not change any more. Whether that is
+// what is applied is looked at each time.
+func (w *worker) answer(ctx context.Context, s *snapshot, cfg *config.Config, ro core.Rollout, st core.Stage, stack string, content func() (source.Content, error), state core.InstanceState) (promotion.Need, error) {
+	wants, ok := w.memo[st.ID][stack]
+	if !ok {
+		c, err := content()
+		if err != nil {
+			return "", err
+		}
+		wants, err = w.Wanted.Instance(ctx, s.project, ro.Release, cfg, st.Environment, stack, c)
+		switch {
+		case core.CodeOf(err) == core.Invalid:
+			// The release cannot be evaluated here. A run will say so, with the message.
+			w.Log.Info("an instance cannot be evaluated", "project", w.project, "instance", core.InstanceName(stack, st.Environment), "error", err)
+		case err != nil:
+			return "", err
+		}
+		if w.memo[st.ID] == nil {
+			w.memo[st.ID] = map[string]wanted.Wanted{}
+		}
+		w.memo[st.ID][stack] = wants
 	}
-	wanted, err := w.Wanted.Instance(ctx, s.project, ro.Release, cfg, st.Environment, stack, content)
-	a := answer{need: promotion.NeedRun, wanted: wanted}
-	switch {
-	case core.CodeOf(err) == core.Invalid:
-		// The release cannot be evaluated here. A run will say so, with the message.
-		w.Log.Info("an instance cannot be evaluated", "project", w.project, "instance", core.InstanceName(stack, st.Environment), "error", err)
-	case err != nil:
-		return answer{}, err
-	case !wanted.Ready:
-		a.need = promotion.NeedRun // an upstream that is done and has no outputs: the run says so
-	case state.Digest != "" && state.Digest == wanted.Digest && state.Unknown == "":
-		a.need = promotion.NeedNothing
+	if state.Digest != "" && state.Digest == wants.Digest && state.Unknown == "" {
+		return promotion.NeedNothing, nil
 	}
-	if w.memo[st.ID] == nil {
-		w.memo[st.ID] = map[string]answer{}
-	}
-	w.memo[st.ID][stack] = a
-	return a, nil
+	return promotion.NeedRun, nil
 }
 
 // removed judges an instance whose stack left the configuration (rule 27). With
