@@ -77,7 +77,8 @@ func (s *summary) allDone() bool {
 // Rule 10: an instance starts when everything it depends on is done; one that has
 // nothing to do satisfies its dependants. After a failure its descendants never become
 // startable, its siblings do. Rule 20: an unknown instance never starts.
-// Rule 27: what left the configuration is destroyed after all others are done.
+// Rule 27: what left the configuration is destroyed after all others are done, and
+// after what depended on it.
 func survey(st *Stage) summary {
 	s := summary{count: map[condition]int{}, applied: st.Applied, ran: st.Ran}
 	where := map[string]condition{}
@@ -123,19 +124,16 @@ func survey(st *Stage) summary {
 		if where[in.Stack] != toDo {
 			continue
 		}
+		kind, ready := core.KindDeploy, in.Need == NeedRun
 		if in.Removed {
-			if s.done == s.others {
-				s.startable = append(s.startable, Start{Stack: in.Stack, Kind: core.KindDestroy})
-			}
-			continue
+			kind, ready = core.KindDestroy, s.done == s.others
 		}
-		ready := in.Need == NeedRun
 		for _, up := range in.DependsOn {
 			c, here := where[up]
 			ready = ready && (!here || c == done)
 		}
 		if ready {
-			s.startable = append(s.startable, Start{Stack: in.Stack, Kind: core.KindDeploy})
+			s.startable = append(s.startable, Start{Stack: in.Stack, Kind: kind})
 		}
 	}
 	return s
@@ -208,7 +206,7 @@ func waitsForApproval(p place, waiting []Instance) string {
 		if in.Run.Kind == core.KindDestroy {
 			what = "destroy"
 		}
-		texts = append(texts, fmt.Sprintf("approval to %s %s: terrace approve %s", what, core.InstanceName(in.Stack, p.st.Config.Name), in.Run.ID))
+		texts = append(texts, fmt.Sprintf(forApproval+"%s %s: terrace approve %s", what, core.InstanceName(in.Stack, p.st.Config.Name), in.Run.ID))
 	}
 	return strings.Join(texts, "; ")
 }

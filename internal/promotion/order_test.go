@@ -81,6 +81,8 @@ func TestRule27_RemovedStacks(t *testing.T) {
 	check(t, []rule{
 		{"are destroyed last", snap(ro(1, in("dev", running, stack("web", run(core.RunApplying)), stack("db", isRemoved)))), nil, nil},
 		{"when all others are done", snap(ro(1, in("dev", running, stack("web", run(core.RunSucceeded)), stack("db", isRemoved)))), []string{"start destroy db in 1.dev"}, nil},
+		{"those that depend on others first", snap(ro(1, in("dev", running, stack("db", isRemoved, needs("app")), stack("app", isRemoved)))), []string{"start destroy app in 1.dev"}, nil},
+		{"and the others after them", snap(ro(1, in("dev", running, stack("db", isRemoved, needs("app"))))), []string{"start destroy db in 1.dev"}, nil},
 		{"not after a failure", snap(ro(1, in("dev", running, stack("web", run(core.RunFailed)), stack("db", isRemoved)))), []string{"1.dev is failed"}, nil},
 		{"behind an approval", snap(ro(1, in("dev", running, stack("db", isRemoved, run(core.RunAwaitingApproval))))), nil,
 			map[string]string{"1.dev": "approval to destroy db@dev: terrace approve r-db"}},

@@ -79,7 +79,7 @@ const (
 // Instance is one stack in a stage.
 type Instance struct {
 	Stack     string
-	DependsOn []string // names of stacks of the same stage
+	DependsOn []string // names of stacks of the same stage that come first; of a removed one: those that depend on it
 	Need      Need
 	// Unknown: the outcome of an earlier run is not known (rule 20).
 	Unknown bool

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -184,6 +185,7 @@ func (w *worker) instances(ctx context.Context, s *snapshot, cfg *config.Config,
 		}
 		out = append(out, p)
 	}
+	gone := map[string]*promotion.Instance{}
 	for key, state := range s.instances {
 		if key[1] != st.Environment || present[key[0]] {
 			continue
@@ -193,8 +195,12 @@ func (w *worker) instances(ctx context.Context, s *snapshot, cfg *config.Config,
 			return nil, err
 		}
 		if !ends {
-			out = append(out, p)
+			gone[p.Stack] = &p
 		}
+	}
+	w.destroyOrder(ctx, s, st.Environment, gone)
+	for _, stack := range slices.Sorted(maps.Keys(gone)) {
+		out = append(out, *gone[stack])
 	}
 	return out, nil
 }
@@ -251,6 +257,45 @@ func (w *worker) removed(ctx context.Context, s *snapshot, st core.Stage, state 
 		return tx.AddEvent(core.Event{By: "server", Kind: "instance.ended", Project: state.Project, On: core.InstanceName(state.Stack, state.Environment)})
 	})
 	return p, ends, err
+}
+
+// destroyOrder lets each removed instance wait for those that depended on it when they
+// were last applied: their destruction still reads its outputs.
+func (w *worker) destroyOrder(ctx context.Context, s *snapshot, environment string, gone map[string]*promotion.Instance) {
+	if len(gone) < 2 {
+		return
+	}
+	for _, stack := range slices.Sorted(maps.Keys(gone)) {
+		commit := s.instances[[2]string{stack, environment}].Commit
+		if commit == "" {
+			continue
+		}
+		cfg, err := w.Wanted.Config(ctx, s.project, commit)
+		if err != nil {
+			// The destruction itself will say so; without an order it is no worse off.
+			w.Log.Warn("the release last applied cannot be read", "project", w.project, "instance", core.InstanceName(stack, environment), "commit", commit, "error", err)
+			continue
+		}
+		for _, in := range cfg.Instances(environment) {
+			if in.Stack != stack {
+				continue
+			}
+			for _, up := range in.DependsOn {
+				// Each is as its own release had it, so together they may go in circles.
+				if gone[up] != nil && !waits(gone, stack, up) {
+					gone[up].DependsOn = append(gone[up].DependsOn, stack)
+				}
+			}
+		}
+	}
+}
+
+// waits reports whether stack waits for other, directly or not.
+func waits(gone map[string]*promotion.Instance, stack, other string) bool {
+	if stack == other {
+		return true
+	}
+	return slices.ContainsFunc(gone[stack].DependsOn, func(next string) bool { return waits(gone, next, other) })
 }
 
 // newest finds an instance's newest run and newest watch among a stage's runs.
