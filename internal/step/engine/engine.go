@@ -64,7 +64,8 @@ type Options struct {
 	Parallelism int
 	// LockTimeout is how long to wait for the state's lock; default 10 s.
 	LockTimeout time.Duration
-	// Grace is how long an interrupted engine may take to end; 0 is process.DefaultGrace.
+	// Grace is how long an interrupted apply may take to end; 0 is process.DefaultGrace.
+	// A command that changes nothing gets 30 seconds of it.
 	Grace time.Duration
 	// Output is the log: lines for people.
 	Output io.Writer

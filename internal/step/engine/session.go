@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -208,6 +209,10 @@ func lookup(env []string, name string) string {
 	return ""
 }
 
+// idleGrace is how long a command that changes nothing may take to end: a data source
+// that hangs must not keep a newer release, or a person who cancels, waiting for long.
+const idleGrace = 30 * time.Second
+
 // run runs a command of the engine that speaks JSON.
 func (s *Session) run(ctx context.Context, args ...string) *outcome {
 	r := &reader{say: s.say, base: s.base, applying: args[0] == "apply"}
@@ -224,8 +229,12 @@ func (s *Session) start(ctx context.Context, args []string, stdout, stderr io.Wr
 	s.mu.Lock()
 	s.commands++
 	s.mu.Unlock()
+	grace := cmp.Or(s.o.Grace, process.DefaultGrace)
+	if args[0] != "apply" {
+		grace = min(grace, idleGrace)
+	}
 	return process.Run(ctx, process.Command{Args: append([]string{s.o.Engine.Path}, args...), Dir: s.o.Dir, Env: s.environment(),
-		Stdout: stdout, Stderr: stderr, Grace: s.o.Grace})
+		Stdout: stdout, Stderr: stderr, Grace: grace})
 }
 
 // say writes a line to the log. A log that cannot be written must not stop the engine.
