@@ -160,14 +160,14 @@ func (s *settings) watch(ctx context.Context, c *client.Client, cmd *cobra.Comma
 	defer tick.Stop()
 	for {
 		ro, err := c.Rollout(ctx, id)
-		if err != nil {
-			var away *client.Unreachable
-			if ctx.Err() == nil && errors.As(err, &away) {
-				say("server", "the server cannot be reached; trying on")
-			} else {
-				return err
-			}
-		} else {
+		var away *client.Unreachable
+		switch {
+		case err != nil && ctx.Err() != nil: // said below
+		case errors.As(err, &away):
+			say("server", "the server cannot be reached; trying on")
+		case err != nil:
+			return err
+		default:
 			delete(said, "server")
 			for _, r := range ro.Runs {
 				text := fmt.Sprintf("%s  %s %s", r.Instance, r.Status, changesText(r))
@@ -205,14 +205,10 @@ func (s *settings) verdict(cmd *cobra.Command, ro wire.Rollout) (done bool, err 
 	case "succeeded":
 		code = exitDone
 	case "running":
-		for _, r := range ro.Runs {
-			if r.Status == "awaiting_approval" && !working(ro) {
-				code = exitWaiting
-			}
-		}
-		if code != exitWaiting {
+		if !stuck(ro) {
 			return false, nil
 		}
+		code = exitWaiting
 	}
 	if s.json {
 		if err := printJSON(cmd.OutOrStdout(), ro); err != nil {
@@ -230,6 +226,18 @@ func (s *settings) verdict(cmd *cobra.Command, ro wire.Rollout) (done bool, err 
 		return true, nil
 	}
 	return true, exitError{code, nil}
+}
+
+// stuck reports whether a rollout goes on only when a person does something.
+func stuck(ro wire.Rollout) bool {
+	person := false
+	for _, st := range ro.Stages {
+		if (st.Status == "running" || st.Status == "baking") && !st.ForPerson {
+			return false
+		}
+		person = person || st.ForPerson
+	}
+	return person && !working(ro)
 }
 
 // working reports whether anything of a rollout moves without a person.

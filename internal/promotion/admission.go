@@ -36,7 +36,7 @@ func projectGoesOn(d *decider, _ place) string {
 	if d.Stopped == "" {
 		return ""
 	}
-	return "the project, which is stopped: " + d.Stopped
+	return forStopped + d.Stopped
 }
 
 // verifiedUpstream is the heart of rule 5: the release is verified, its bake

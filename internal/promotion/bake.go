@@ -13,7 +13,7 @@ func baking(st *Stage) bool { return st.Status == core.StageBaking }
 // waitsForAnswer is rule 16: an inconclusive verification is never a pass. It pauses
 // the stage, which keeps its lease, until it is asked again.
 func waitsForAnswer(p place, in *Instance) string {
-	return fmt.Sprintf("verification of %s was inconclusive%s: terrace rollout start --commit %d asks again",
+	return fmt.Sprintf(forAnswer+"%s, which was inconclusive%s: terrace rollout start --commit %d asks again",
 		core.InstanceName(in.Stack, p.st.Config.Name), because(in.Run), p.number())
 }
 

@@ -12,7 +12,7 @@ func TestRule16_InconclusiveIsNeverAPass(t *testing.T) {
 	asks := stack("web", run(core.RunFailed), hasApplied, inconclusive)
 	check(t, []rule{
 		{"it pauses the stage", snap(ro(1, in("staging", running, asks))), nil,
-			map[string]string{"1.staging": "verification of web@staging was inconclusive (no answer within 2m): terrace rollout start --commit 1 asks again"}},
+			map[string]string{"1.staging": "an answer to the verification of web@staging, which was inconclusive (no answer within 2m): terrace rollout start --commit 1 asks again"}},
 		{"siblings go on", snap(ro(1, in("staging", running, asks, stack("db")))), []string{"start deploy db in 1.staging"}, nil},
 		{"dependants do not", snap(ro(1, in("staging", running, asks, stack("db", needs("web"), undecided)))), nil, nil},
 		{"asked again, the new rollout takes over", snap(ro(1, in("staging", running, asks)), ro(1, manual, in("staging", waiting))), []string{"supersede 1.staging by 1"}, nil},

@@ -14,7 +14,7 @@ func noHold(d *decider, p place) string {
 	if hold == nil || passes(p, *hold) {
 		return ""
 	}
-	return fmt.Sprintf("a hold on %s: %s", p.st.Config.Name, hold.Reason)
+	return fmt.Sprintf(forHold+"%s: %s", p.st.Config.Name, hold.Reason)
 }
 
 func passes(p place, hold core.Hold) bool {

@@ -99,6 +99,7 @@ type Stage struct {
 	Environment string    `json:"environment"`
 	Status      string    `json:"status" enum:"waiting,running,baking,succeeded,failed,errored,cancelled,superseded,unknown"`
 	WaitsFor    string    `json:"waits_for"`
+	ForPerson   bool      `json:"for_person,omitempty" doc:"what it waits for comes from a person only"`
 	Started     time.Time `json:"started,omitzero"`
 	Finished    time.Time `json:"finished,omitzero"`
 	BakedFor    string    `json:"baked_for,omitempty"`

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/promotion"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
@@ -29,7 +30,7 @@ func Rollout(ro core.Rollout) wire.Rollout {
 	out := wire.Rollout{ID: ro.ID, Project: ro.Project, Release: Release(ro.Release), Status: string(ro.Status), By: ro.By,
 		Created: ro.Created, Finished: ro.Finished, Stages: []wire.Stage{}}
 	for _, st := range ro.Stages {
-		stage := wire.Stage{ID: st.ID, Environment: st.Environment, Status: string(st.Status), WaitsFor: st.WaitsFor, Started: st.Started, Finished: st.Finished}
+		stage := wire.Stage{ID: st.ID, Environment: st.Environment, Status: string(st.Status), WaitsFor: st.WaitsFor, ForPerson: promotion.ForPerson(st.WaitsFor), Started: st.Started, Finished: st.Finished}
 		if st.Baked > 0 {
 			stage.BakedFor = st.Baked.String()
 		}

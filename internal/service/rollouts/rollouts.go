@@ -4,6 +4,7 @@ package rollouts
 
 import (
 	"context"
+	"slices"
 
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/service/bus"
@@ -57,7 +58,14 @@ func (s *Service) Start(ctx context.Context, by, project, ref string) (core.Roll
 			return err
 		}
 		for _, ro := range open {
-			if ro.Release.Commit == release.Commit && ro.Status == core.RolloutRunning && !paused(ro) {
+			if ro.Release.Commit != release.Commit || ro.Status != core.RolloutRunning {
+				continue
+			}
+			again, err := paused(tx, ro)
+			if err != nil {
+				return err
+			}
+			if !again {
 				rollout = ro // it is under way: asking again joins it
 				return nil
 			}
@@ -82,14 +90,23 @@ func (s *Service) Start(ctx context.Context, by, project, ref string) (core.Roll
 	return rollout, err
 }
 
-// paused reports whether a rollout holds an environment and waits for a person.
-func paused(ro core.Rollout) bool {
+// paused reports whether a rollout holds an environment and goes on only when it is
+// asked for again: a verification was inconclusive (rule 16). One that waits for an
+// approval is under way: asking again must not take away the plan that is to be approved.
+func paused(tx core.Tx, ro core.Rollout) (bool, error) {
 	for _, st := range ro.Stages {
-		if st.Status == core.StageRunning && st.WaitsFor != "" {
-			return true
+		if st.Status != core.StageRunning || st.WaitsFor == "" {
+			continue
+		}
+		runs, err := tx.Runs(core.RunFilter{Project: ro.Project, Stage: st.ID})
+		if err != nil {
+			return false, err
+		}
+		if !slices.ContainsFunc(runs, func(r core.Run) bool { return !r.Status.Terminal() }) {
+			return true, nil
 		}
 	}
-	return false
+	return false, nil
 }
 
 // Cancel ends a rollout: what waits never starts, what runs is interrupted.
