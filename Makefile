@@ -20,8 +20,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## a whole world on this machine, to watch and to try (ARGS="--exit --json": end by itself)
-	@scripts/deps demo
-	@$(MAKE) --no-print-directory build
+	@scripts/deps demo >&2
+	@$(MAKE) --no-print-directory build >&2
 	@bin/terrace demo $(ARGS)
 
 build: ## build bin/terrace
@@ -54,8 +54,8 @@ test-go: ## all Go tests with -race (PACKAGES=./internal/config for one)
 	go test -race -timeout 10m $(PACKAGES)
 
 bench: ## measure Terrace beside raw commands (ARGS="--json" for machines)
-	@scripts/deps demo
-	@$(MAKE) --no-print-directory build
+	@scripts/deps demo >&2
+	@$(MAKE) --no-print-directory build >&2
 	@go run ./bench $(ARGS)
 
 clean: ## remove what was built; the cache of engines stays
