@@ -133,6 +133,11 @@ func (w *world) ends(commit string) rollout {
 	return w.awaits(commit, "the rollout of "+commit+" to end", func(r rollout) bool { return r.Status != "running" })
 }
 
+func (w *world) eventually(what string, is func() bool) {
+	w.Helper()
+	testkit.Eventually(w, patience, what, is)
+}
+
 // stage is what a rollout's stage is and what it waits for.
 func (r rollout) stage(environment string) (status, waitsFor string) {
 	for _, s := range r.Stages {

@@ -90,7 +90,9 @@ func (e *Executor) Run(ctx context.Context) {
 func (e *Executor) adopt(ctx context.Context) {
 	runs, err := e.list(ctx)
 	if err != nil {
-		e.Log.Error("looking for runners", "error", err)
+		if ctx.Err() == nil {
+			e.Log.Error("looking for runners", "error", err)
+		}
 		return
 	}
 	for _, run := range runs {
