@@ -27,6 +27,7 @@ type Tx interface {
 	Runs
 	Instances
 	States
+	OwnStates
 	Tokens
 	Events
 	Logs
@@ -103,7 +104,7 @@ type Runs interface {
 	// not terminal; Conflict otherwise. It returns the run.
 	Heartbeat(run string, fence int64) (Run, error)
 	// PutRunDoc stores a document of a run (kinds: "plan", "recap", "verify",
-	// "checks"), sealed, replacing an earlier one.
+	// "checks", "outputs", …), sealed, replacing an earlier one.
 	PutRunDoc(run, kind string, sealed []byte) error
 	RunDoc(run, kind string) ([]byte, error)
 }

@@ -91,6 +91,9 @@ type InstanceStatus struct {
 	Behind      int64     `json:"behind,omitempty" doc:"releases between this one and the newest"`
 	Reason      string    `json:"reason"`
 	Why         []string  `json:"why,omitempty" doc:"with ?why: each difference between what is applied and what is wanted"`
+	// Backend tells whose promises hold for the state.
+	Backend     string `json:"backend,omitempty" enum:"stack" doc:"stack when the stack's own backend keeps the state: no versions, no fences"`
+	BackendType string `json:"backend_type,omitempty" doc:"of that backend, as s3; empty before the first run"`
 }
 
 // Stage is a rollout in one environment.
@@ -294,6 +297,11 @@ type Token struct {
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires,omitzero"`
 	Secret  string    `json:"secret,omitempty"`
+}
+
+// Recover asks for a recover run.
+type Recover struct {
+	Unlock string `json:"unlock,omitempty" doc:"the ID of a lock in the stack's own backend that is to be taken away first"`
 }
 
 // Reason carries a person's words.

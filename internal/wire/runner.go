@@ -64,9 +64,31 @@ type Engine struct {
 	Version string `json:"version" doc:"a constraint such as ~> 1.12, empty for any"`
 }
 
-// Backend is the built-in state backend. Empty with state = "stack".
+// Backend is where the state is.
 type Backend struct {
+	// Address is that of the built-in backend; "" leaves the stack's own alone.
 	Address string `json:"address,omitempty"`
+	// Config completes the stack's own backend block, as JSON values.
+	Config map[string]json.RawMessage `json:"config,omitempty"`
+	// Lost is, in a recover run with the stack's own backend, the run whose outcome is
+	// unknown. Unlock is the ID of the lock that a person asked to take away first, and
+	// Recovered the entry of the recovery slot to store, 0 for none.
+	Lost      string `json:"lost,omitempty"`
+	Unlock    string `json:"unlock,omitempty"`
+	Recovered int64  `json:"recovered,omitempty"`
+}
+
+// OwnState is what a runner saw of a state in the stack's own backend, which the
+// server cannot read. It holds secrets.
+type OwnState struct {
+	Backend   string `json:"backend" doc:"its type, as s3"`
+	Lineage   string `json:"lineage,omitempty" doc:"empty while nothing is stored"`
+	Serial    int64  `json:"serial,omitempty"`
+	Resources int    `json:"resources,omitempty"`
+	// Outputs are as in a state file: by name, with value, type and sensitive.
+	Outputs json.RawMessage `json:"outputs,omitempty"`
+	// Recovered is the entry of the recovery slot that was stored there.
+	Recovered int64 `json:"recovered,omitempty"`
 }
 
 // Claim starts an attempt.
@@ -90,6 +112,8 @@ type Planned struct {
 	Digest string  `json:"digest"`
 	Plan   Plan    `json:"plan"`
 	Checks []Check `json:"checks,omitempty"`
+	// Own is the state that the plan was made from, with the stack's own backend.
+	Own *OwnState `json:"own,omitempty"`
 }
 
 // Next is the server's answer to a report: what the runner does now.
@@ -114,6 +138,8 @@ type After struct {
 type Applied struct {
 	// Stored is false when the engine could not upload its state.
 	Stored bool `json:"stored"`
+	// Own is what is stored now, with the stack's own backend.
+	Own *OwnState `json:"own,omitempty"`
 }
 
 // Provision is one run of ansible-playbook.
@@ -153,6 +179,9 @@ type Finish struct {
 	Verified []Probe  `json:"verified,omitempty"`
 	// Phases is how long each phase took, in milliseconds.
 	Phases map[string]int64 `json:"phases,omitempty"`
+	// Own is what is stored after an apply that did not end well, with the stack's own
+	// backend.
+	Own *OwnState `json:"own,omitempty"`
 }
 
 // Beat answers a heartbeat.
