@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"encoding/binary"
+	"strings"
 	"time"
 )
 
@@ -28,4 +29,15 @@ func NewID(prefix string, now time.Time) string {
 		panic(err) // crypto/rand never fails on the systems Go supports
 	}
 	return prefix + "-" + idEncoding.EncodeToString(b[:])
+}
+
+// IDTime returns when an identifier was made, in milliseconds; ok is false for what
+// NewID did not make.
+func IDTime(id string) (made time.Time, ok bool) {
+	_, random, found := strings.Cut(id, "-")
+	b, err := idEncoding.DecodeString(random)
+	if !found || err != nil || len(b) != 10 {
+		return time.Time{}, false
+	}
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(append([]byte{0, 0}, b[:6]...)))).UTC(), true
 }

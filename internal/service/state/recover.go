@@ -22,6 +22,9 @@ func (s *Service) RecoveredList(ctx context.Context, project, stack, environment
 // What does not continue it stays in the slot, for a person to look at. It is the
 // first step of a recover run and may be repeated.
 func (s *Service) Recover(ctx context.Context, lost core.Run) error {
+	if err := s.adoptLost(ctx, lost); err != nil {
+		return err
+	}
 	all, err := s.RecoveredList(ctx, lost.Project, lost.Stack, lost.Environment)
 	if err != nil {
 		return err
@@ -68,7 +71,7 @@ func (s *Service) promote(ctx context.Context, by string, r core.Recovered) (sto
 	if err != nil {
 		return stored, err
 	}
-	blob, err := s.putBlob(ctx, body)
+	blob, err := s.putBlob(ctx, r.Project, r.Stack, r.Environment, body)
 	if err != nil {
 		return stored, err
 	}

@@ -79,7 +79,7 @@ func (s *Service) put(ctx context.Context, w write) (core.StateVersion, error) {
 	if v.refused != nil && !v.keep {
 		return core.StateVersion{}, v.refused
 	}
-	blob, err := s.putBlob(ctx, w.body)
+	blob, err := s.putBlob(ctx, w.project, w.stack, w.environment, w.body)
 	if err != nil {
 		return core.StateVersion{}, err
 	}
@@ -232,7 +232,7 @@ func (s *Service) Keep(ctx context.Context, c Caller, project, stack, environmen
 	}
 	ctx = context.WithoutCancel(ctx)
 	w := write{Caller: c, project: project, stack: stack, environment: environment, file: f, body: body}
-	blob, err := s.putBlob(ctx, body)
+	blob, err := s.putBlob(ctx, project, stack, environment, body)
 	if err != nil {
 		return err
 	}
@@ -253,10 +253,11 @@ func (s *Service) Keep(ctx context.Context, c Caller, project, stack, environmen
 	})
 }
 
-// putBlob seals and stores a state under a new key.
-func (s *Service) putBlob(ctx context.Context, body []byte) (key string, err error) {
+// putBlob seals and stores a state under a new key, which tells its age and, to those
+// who know the instance, whose state it is: see Newer.
+func (s *Service) putBlob(ctx context.Context, project, stack, environment string, body []byte) (key string, err error) {
 	if err := s.store.View(ctx, func(tx core.Tx) error {
-		key = "states/" + core.NewID("v", tx.Now())
+		key = blobPrefix + core.NewID("v", tx.Now()) + "." + instanceKey(project, stack, environment)
 		return nil
 	}); err != nil {
 		return "", err
