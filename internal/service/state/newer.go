@@ -179,6 +179,15 @@ func (s *Service) adopt(ctx context.Context, n Newer, hold func(core.Tx, Newer) 
 			}
 		}
 		n.Serial = *f.Serial
+		kept, err := tx.Recovereds(n.Project, n.Stack, n.Environment)
+		if err != nil {
+			return err
+		}
+		for _, r := range kept {
+			if r.MD5 == f.md5 && r.Size == f.size && r.Serial == n.Serial {
+				return nil // the same write, kept aside when it came again
+			}
+		}
 		versions, err := tx.StateVersions(n.Project, n.Stack, n.Environment, 0)
 		if err != nil {
 			return err
