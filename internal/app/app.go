@@ -193,6 +193,14 @@ func (a *App) build(ctx context.Context) (http.Handler, []func(context.Context),
 	changes := bus.New()
 	evaluator := &wanted.Evaluator{Store: a.store, Source: sources, Blobs: blobs, Seal: keyring}
 	states := state.New(a.store, blobs, keyring)
+	newer, err := states.AdoptNewer(ctx, state.HoldNewer)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, n := range newer {
+		o.Log.Warn("storage has a state that the database does not know; its environment is held", "project", n.Project,
+			"instance", core.InstanceName(n.Stack, n.Environment), "serial", n.Serial, "known", n.Known, "entry", n.Entry)
+	}
 	runService := &runs.Service{Store: a.store, Wanted: evaluator, Source: sources, State: states, Seal: keyring, Bus: changes, Log: o.Log,
 		URL: a.URL, Grace: 5 * time.Minute, VerifyEvery: 10 * time.Second}
 	projectService := &projects.Service{Store: a.store, Source: sources, Wanted: evaluator, Seal: keyring, Bus: changes, Log: o.Log}
