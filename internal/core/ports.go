@@ -33,6 +33,7 @@ type Tx interface {
 	Logs
 	Secrets
 	Blobs
+	Leases
 	// Now is the database's clock (UTC). All stored times come from it.
 	Now() time.Time
 	// NextFence returns a number greater than every one given before.

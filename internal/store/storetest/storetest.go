@@ -54,6 +54,8 @@ func Run(t *testing.T, open Open) {
 		{"own states", ownStates},
 		{"tokens", tokens},
 		{"events", events},
+		{"leases", leases},
+		{"racing for a lease", leaseRace},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
