@@ -74,6 +74,7 @@ type App struct {
 	unlock  func()
 	cancel  context.CancelFunc
 	work    sync.WaitGroup
+	leader  *leader
 	serve   chan error
 }
 
@@ -153,6 +154,11 @@ func Start(ctx context.Context, o Options) (_ *App, err error) {
 	if a.store, err = store.Open(ctx, o.Database); err != nil {
 		return nil, err
 	}
+	id, err := serverID(o.Data)
+	if err != nil {
+		return nil, err
+	}
+	a.leader = &leader{store: a.store, shared: strings.HasPrefix(o.Database, "postgres"), holder: id, url: a.URL, log: o.Log}
 	handler, loops, err := a.build(ctx)
 	if err != nil {
 		return nil, err
@@ -162,9 +168,8 @@ func Start(ctx context.Context, o Options) (_ *App, err error) {
 	a.server = &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug), BaseContext: func(net.Listener) context.Context { return workCtx }}
 	go func() { a.serve <- a.server.Serve(listener) }()
-	for _, loop := range loops {
-		a.work.Go(func() { loop(workCtx) })
-	}
+	a.leader.loops = loops
+	a.work.Go(func() { a.leader.run(workCtx) })
 	return a, nil
 }
 
