@@ -26,8 +26,21 @@ func newRunCommand(s *settings) *cobra.Command {
 			})}
 	}
 	c.AddCommand(newRunList(s), newRunShow(s), newRunLogs(s), newRunPlan(s),
-		act("cancel", "Stop a run; an apply is interrupted and its state kept", "%s of %s is being cancelled.", (*client.Client).CancelRun),
-		act("recover", "Find out about an unknown outcome, so that the instance can be worked on again", "%s recovers %s.", (*client.Client).RecoverRun))
+		act("cancel", "Stop a run; an apply is interrupted and its state kept", "%s of %s is being cancelled.", (*client.Client).CancelRun), newRunRecover(s))
+	return c
+}
+
+func newRunRecover(s *settings) *cobra.Command {
+	var unlock string
+	c := &cobra.Command{Use: "recover RUN", Short: "Find out about an unknown outcome, so that the instance can be worked on again", Args: cobra.ExactArgs(1),
+		RunE: s.withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
+			r, err := c.RecoverRun(ctx, args[0], unlock)
+			if err != nil {
+				return err
+			}
+			return s.show(cmd, r, func(out io.Writer) { _, _ = fmt.Fprintf(out, "%s recovers %s.\n", r.ID, r.Instance) })
+		})}
+	c.Flags().StringVar(&unlock, "unlock", "", "take away the lock with this ID first, which a killed runner left in the stack's own backend")
 	return c
 }
 

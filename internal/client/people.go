@@ -105,9 +105,10 @@ func (c *Client) CancelRun(ctx context.Context, id string) (wire.Run, error) {
 	return post[wire.Run](ctx, c, path("runs", id, "cancel"), struct{}{})
 }
 
-// RecoverRun starts a recover run for an unknown outcome (rule 20).
-func (c *Client) RecoverRun(ctx context.Context, id string) (wire.Run, error) {
-	return post[wire.Run](ctx, c, path("runs", id, "recover"), struct{}{})
+// RecoverRun starts a recover run for an unknown outcome (rule 20). unlock is the ID of
+// a lock in the stack's own backend to take away first, "" for none.
+func (c *Client) RecoverRun(ctx context.Context, id, unlock string) (wire.Run, error) {
+	return post[wire.Run](ctx, c, path("runs", id, "recover"), wire.Recover{Unlock: unlock})
 }
 
 // Approve lets a run that awaits it go on.

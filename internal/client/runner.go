@@ -44,6 +44,13 @@ func (c *Client) Recovered(ctx context.Context, run string, state []byte) error 
 	return c.insist(ctx, request{method: "POST", path: path("runs", run, "recovered")}, state, nil)
 }
 
+// RecoveredState returns the state that a recover run with the stack's own backend is to
+// store there.
+func (c *Client) RecoveredState(ctx context.Context, run string) (state []byte, err error) {
+	err = c.insist(ctx, request{method: "GET", path: path("runs", run, "recovered")}, nil, &state)
+	return state, err
+}
+
 // Finish ends the attempt.
 func (c *Client) Finish(ctx context.Context, run string, finish wire.Finish) error {
 	return c.insist(ctx, request{method: "POST", path: path("runs", run, "finish")}, finish, nil)

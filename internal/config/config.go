@@ -111,6 +111,8 @@ type Inputs struct {
 	Upstream map[string][]string
 	// Sensitive lists the variables whose values hold something sensitive.
 	Sensitive []string
+	// Backend completes the stack's own backend block.
+	Backend map[string]json.RawMessage
 }
 
 // After is what follows an apply.

@@ -373,7 +373,20 @@ func TestInstanceDigest(t *testing.T) {
 			f["terrace.hcl"] = strings.Replace(f["terrace.hcl"], from, to, 1)
 		}
 	}
+	ownBackends := func(more string) func(files) {
+		return func(f files) {
+			replace("engine_version = \"~> 1.12\"", "state = \"stack\"\n  backend = { key = \"${environment.name}/${stack.name}\""+more+" }")(f)
+			for name := range f {
+				if strings.HasSuffix(name, "/main.tf") {
+					f[strings.TrimSuffix(name, "main.tf")+"backend.tf"] = "terraform {\n  backend \"s3\" {}\n}\n"
+				}
+			}
+		}
+	}
 	base := digest(nil)
+	if digest(ownBackends("")) == digest(ownBackends(", bucket = \"b\"")) {
+		t.Error("the settings of the backend do not change the digest")
+	}
 	same := map[string]func(files){
 		"comment":   replace("  verify \"http\" {", "  # about this\n  verify \"http\" {"),
 		"layout":    replace("url    = \"${output.url}/healthz\"", "url=\"${output.url}/healthz\" # why"),
@@ -389,7 +402,7 @@ func TestInstanceDigest(t *testing.T) {
 		"no check":  replace("check     = true", "check     = false"),
 		"secret":    replace("environment \"dev\" {", "environment \"dev\" {\n  secrets = [\"A\"]"),
 		"var files": replace("\"environments/common.tfvars\", ", ""),
-		"state":     replace("engine_version = \"~> 1.12\"", "state = \"stack\""),
+		"state":     ownBackends(""),
 		"file":      replace("\"${output.url}/healthz\"", "\"${output.url}/${file(\"files/motd.txt\")}\""),
 		"variable":  replace("\"${output.url}/healthz\"", "\"${output.url}/${environment.variables.region}\""),
 	}

@@ -337,7 +337,8 @@ func (w *initWriter) setByFile(name, env string, st *plannedStack, m rootModule)
 func (w *initWriter) stackBlock(st *plannedStack) {
 	withHole := strings.Contains(st.pattern, environmentHole)
 	rename := !withHole && path.Base(st.pattern) != st.name && st.pattern != "."
-	if !withHole && !rename && len(st.varFiles) == 0 {
+	shared := w.sharedBackend(st)
+	if !withHole && !rename && len(st.varFiles) == 0 && shared == "" {
 		return
 	}
 	w.line("\nstack %q {", st.name)
@@ -358,7 +359,27 @@ func (w *initWriter) stackBlock(st *plannedStack) {
 		}
 		w.line("var_files = [%s]", strings.Join(files, ", "))
 	}
+	if shared != "" {
+		w.line("# Where the state of each environment is. Write the places where yours are.")
+		w.line("backend = { %s }", apart(shared))
+		w.note("The environments of %s need a state each: write where they are into backend of that stack.", st.name)
+	}
 	w.line("}")
+}
+
+// sharedBackend is the type of a backend whose block several environments would use as
+// it is, "" when there is none.
+func (w *initWriter) sharedBackend(st *plannedStack) string {
+	m := st.modules[0]
+	if strings.Contains(st.pattern, environmentHole) || len(w.environments) < 2 || m.module.backend == nil || m.module.backend.refers || !w.ownBackends() || m.backend == "cloud" {
+		return ""
+	}
+	return m.backend
+}
+
+// ownBackends reports whether some stack has a backend that is worth keeping.
+func (w *initWriter) ownBackends() bool {
+	return slices.ContainsFunc(w.roots, func(r rootModule) bool { return r.backend != "" && r.backend != "local" })
 }
 
 // expression writes a pattern as the content of an HCL string.

@@ -80,6 +80,7 @@ func (l *Loader) Load(tree Tree, root string) (*Config, hcl.Diagnostics) {
 	ld.stackOrder()
 	ld.places()
 	ld.modules()
+	ld.backends()
 	ld.expressions()
 	ld.variables()
 	ld.finish()

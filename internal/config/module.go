@@ -14,13 +14,14 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// module is what Terrace needs to know of a root module: its variables and outputs.
+// module is what Terrace needs to know of a root module: variables, outputs, backend.
 // It is shared by all folders with the same content, so the places in it have file
 // names without a folder.
 type module struct {
 	variables map[string]*variable
-	names     []string // of variables, sorted
-	outputs   []string // sorted
+	names     []string       // of variables, sorted
+	outputs   []string       // sorted
+	backend   *moduleBackend // nil without one
 	// broken says why the module could not be understood. Nothing is checked against
 	// it then: the engine will say what is wrong, and it is the one to be right.
 	broken hcl.Diagnostics
@@ -188,7 +189,7 @@ func parseVarFile(name string, src []byte) *varFile {
 	return f
 }
 
-var moduleSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: "variable", LabelNames: []string{"name"}}, {Type: "output", LabelNames: []string{"name"}}}}
+var moduleSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: "variable", LabelNames: []string{"name"}}, {Type: "output", LabelNames: []string{"name"}}, {Type: "terraform"}}}
 var variableSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "type"}, {Name: "default"}, {Name: "nullable"}}}
 
 // parseModule reads the variables and outputs of a root module. Override files come
@@ -209,6 +210,10 @@ func parseModule(sources []source) *module {
 			m.broken = append(m.broken, diags...)
 		}
 		for _, block := range content.Blocks {
+			if block.Type == "terraform" {
+				m.readBackend(block, s.src)
+				continue
+			}
 			switch name := block.Labels[0]; block.Type {
 			case "output":
 				if !slices.Contains(m.outputs, name) {

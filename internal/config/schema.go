@@ -48,6 +48,7 @@ func (b *blockSchema) block(name string) *blockSchema {
 // plan, or after an apply.
 var (
 	seesEnvironment = []string{"environment"}
+	seesBackend     = []string{"environment", "stack"}
 	seesInputs      = []string{"environment", "release", "sandbox", "stack"}
 	seesAfter       = []string{"environment", "release", "sandbox", "stack", "output"}
 )
@@ -62,6 +63,7 @@ var projectSchema = &blockSchema{
 		{Name: "engine_version", Type: "string", Doc: "A version constraint, for example `~> 1.12`. A fitting engine is taken from PATH, otherwise installed and kept."},
 		{Name: "stacks", Type: "list of globs", Default: `["stacks/*"]`, Doc: "Every match that is a root module (a folder with `.tf`, `.tofu`, `.tf.json` or `.tofu.json` files) becomes a stack named after its folder. `*` matches within one folder name, `**` any number of folders. A folder that a `stack` block names as its `path` is not discovered again."},
 		{Name: "state", Type: "string", Default: `"terrace"`, Values: []string{"terrace", "stack"}, Doc: "`terrace` keeps state in the built-in backend; `stack` leaves each stack's own backend block alone."},
+		{Name: "backend", Type: "object", Default: "{}", Sees: seesBackend, Doc: "With `state = \"stack\"`: settings that complete the backend block of every stack, for example `{ key = \"${environment.name}/${stack.name}.tfstate\" }`. `stack.name` is the stack's name. Secrets do not belong here: backends read them from environment variables, which `secrets` of an environment become."},
 		{Name: "parallel", Type: "number", Default: "10", Doc: "How many runs of one stage may be active at once, at least 1."},
 	},
 }
@@ -111,6 +113,7 @@ var stackSchema = &blockSchema{
 		{Name: "environments", Type: "list of environments", Default: "all", Doc: "Where it is deployed."},
 		{Name: "var_files", Type: "list of paths", Default: "[]", Sees: seesEnvironment, Doc: "`.tfvars` or `.tfvars.json` files, relative to terrace.hcl. The last one wins."},
 		{Name: "inputs", Type: "object", Default: "{}", Sees: seesInputs, Doc: "Variables of the stack. `stack.NAME.OUTPUT` is an output of another stack in the same environment, which is also what makes this stack depend on that one."},
+		{Name: "backend", Type: "object", Default: "{}", Sees: seesBackend, Doc: "Settings that complete the stack's own backend block, with `state = \"stack\"`. Each wins over the project's of the same name; `null` removes it."},
 		{Name: "reads", Type: "list of globs", Default: "[]", Sees: seesEnvironment, Doc: "Further files that the stack reads, relative to terrace.hcl, where Terrace cannot see it in the code."},
 		{Name: "immutable", Type: "list of addresses", Default: "[]", Doc: "Resources that are replaced, never updated in place, for example `\"democloud_server.*\"`."},
 		{Name: "stateful", Type: "list of addresses", Default: "[]", Doc: "Resources that are never destroyed or replaced without an exception by name."},

@@ -16,12 +16,13 @@ import (
 // plan (immutable, stateful, approvals) are left out: changing them is no reason to
 // run.
 type settings struct {
-	State    string            `json:"state"`
-	Secrets  []string          `json:"secrets,omitempty"`
-	VarFiles []string          `json:"var_files,omitempty"`
-	Playbook string            `json:"playbook,omitempty"`
-	After    []string          `json:"after,omitempty"`
-	Values   map[string]string `json:"values,omitempty"`
+	State    string                     `json:"state"`
+	Backend  map[string]json.RawMessage `json:"backend,omitempty"`
+	Secrets  []string                   `json:"secrets,omitempty"`
+	VarFiles []string                   `json:"var_files,omitempty"`
+	Playbook string                     `json:"playbook,omitempty"`
+	After    []string                   `json:"after,omitempty"`
+	Values   map[string]string          `json:"values,omitempty"`
 }
 
 // InstanceDigest identifies the settings of an instance that are in no other part of
@@ -32,7 +33,7 @@ func (c *Config) InstanceDigest(stack, env string) string {
 	if err != nil {
 		return ""
 	}
-	s := settings{State: c.Project.State, Secrets: e.Secrets, VarFiles: p.instance.VarFiles, Playbook: p.instance.Playbook}
+	s := settings{State: c.Project.State, Backend: st.backends[e.index], Secrets: e.Secrets, VarFiles: p.instance.VarFiles, Playbook: p.instance.Playbook}
 	if !st.Discovered {
 		c.afterSettings(&s, st, e, p)
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
@@ -17,7 +18,8 @@ type stack struct {
 	Stack
 	found        string // the discovered folder, "" when there is none
 	environments []*environment
-	places       []*place // by index of the environment, nil where it is not deployed
+	places       []*place                           // by index of the environment, nil where it is not deployed
+	backends     map[int]map[string]json.RawMessage // likewise; settings of its own backend
 
 	// The rest is empty for a stack without a block.
 	body         body
@@ -232,7 +234,7 @@ func (st *stack) expressions() []hclsyntax.Expression {
 		return nil
 	}
 	var out []hclsyntax.Expression
-	for _, name := range []string{"path", "var_files", "reads", "inputs"} {
+	for _, name := range []string{"path", "var_files", "reads", "inputs", "backend"} {
 		if e := st.body.expr(name); e != nil {
 			out = append(out, e)
 		}

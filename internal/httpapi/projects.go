@@ -174,8 +174,20 @@ func (a *API) runRoutes(r *routes) {
 		})
 	}
 	decide("cancel", "cancel-run", "Stop a run", func(ctx context.Context, by, run, _ string) (core.Run, error) { return a.Runs.Cancel(ctx, by, run) })
-	decide("recover", "recover-run", "Find out about an unknown outcome", func(ctx context.Context, by, run, _ string) (core.Run, error) {
-		return a.Runs.Recover(ctx, by, run)
+	type recover struct {
+		RunPath
+		Body *wire.Recover `required:"false"`
+	}
+	add(r, forPeople, http.MethodPost, "/api/v1/runs/{id}/recover", "recover-run", "Find out about an unknown outcome", func(ctx context.Context, in *recover) (*body[wire.Run], error) {
+		unlock := ""
+		if in.Body != nil {
+			unlock = in.Body.Unlock
+		}
+		run, err := a.Runs.Recover(ctx, by(ctx), in.ID, unlock)
+		if err != nil {
+			return nil, err
+		}
+		return &body[wire.Run]{board.Run(run)}, nil
 	})
 	decide("approve", "approve-run", "Say yes to a plan", a.Runs.Approve)
 	decide("reject", "reject-run", "Say no to a plan", a.Runs.Reject)

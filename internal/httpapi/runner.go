@@ -31,16 +31,16 @@ func (a *API) runnerRoutes(r *routes) {
 		return &body[wire.Next]{next}, err
 	}, limit(planLimit))
 	add(r, forRunners, http.MethodPost, "/api/v1/runs/{id}/applied", "report-applied", "The apply ended well", func(ctx context.Context, i *in[wire.Applied]) (*body[wire.After], error) {
-		after, err := a.Runs.Applied(ctx, runner(ctx), i.ID)
+		after, err := a.Runs.Applied(ctx, runner(ctx), i.ID, i.Body)
 		return &body[wire.After]{after}, err
-	})
+	}, limit(planLimit))
 	add(r, forRunners, http.MethodPost, "/api/v1/runs/{id}/provisioned", "report-provisioned", "Ansible ended well", func(ctx context.Context, i *in[wire.Provisioned]) (*body[wire.After], error) {
 		after, err := a.Runs.Provisioned(ctx, runner(ctx), i.ID, i.Body)
 		return &body[wire.After]{after}, err
 	})
 	add(r, forRunners, http.MethodPost, "/api/v1/runs/{id}/finish", "finish-run", "An attempt ends", func(ctx context.Context, i *in[wire.Finish]) (*none, error) {
 		return &none{}, a.Runs.Finish(ctx, runner(ctx), i.ID, i.Body)
-	})
+	}, limit(planLimit))
 	add(r, forRunners, http.MethodPost, "/api/v1/runs/{id}/heartbeat", "heartbeat", "The runner lives", func(ctx context.Context, i *RunPath) (*body[wire.Beat], error) {
 		run, err := a.Runs.Heartbeat(ctx, runner(ctx), i.ID)
 		over := run.Kind == core.KindVerify && run.CancelBy == runs.BakeOver
@@ -52,6 +52,16 @@ func (a *API) runnerRoutes(r *routes) {
 			chunks = append(chunks, core.LogChunk{Seq: c.Seq, Offset: c.Offset, Phase: c.Phase, Text: c.Text})
 		}
 		return &none{}, a.Runs.AddLogs(ctx, runner(ctx), i.ID, chunks)
+	})
+	r.raw(forRunners, http.MethodGet, "/api/v1/runs/{id}/recovered", func(w http.ResponseWriter, req *http.Request) error {
+		content, err := a.Runs.RecoveredState(req.Context(), runner(req.Context()), req.PathValue("id"))
+		if err != nil {
+			return err
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		_, _ = w.Write(content) // the client is gone; there is nobody to tell
+		return nil
 	})
 	r.raw(forRunners, http.MethodPost, "/api/v1/runs/{id}/recovered", func(w http.ResponseWriter, req *http.Request) error {
 		body, err := readAll(w, req, stateLimit)

@@ -9,6 +9,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/promotion"
+	states "github.com/terrace-cd/terrace/internal/service/state"
 	"github.com/terrace-cd/terrace/internal/service/wanted"
 	"github.com/terrace-cd/terrace/internal/source"
 )
@@ -243,13 +244,16 @@ func (w *worker) removed(ctx context.Context, s *snapshot, st core.Stage, state 
 		return p, false, nil
 	}
 	err = w.Store.Update(ctx, func(tx core.Tx) error {
-		current, err := tx.CurrentState(state.Project, state.Stack, state.Environment)
-		if err != nil && core.CodeOf(err) != core.NotFound {
+		resources, err := states.Resources(tx, state.Project, state.Stack, state.Environment)
+		if err != nil {
 			return err
 		}
-		ends = current.Resources == 0
+		ends = resources == 0
 		if !ends {
 			return nil
+		}
+		if err := tx.DeleteOwnState(state.Project, state.Stack, state.Environment); err != nil {
+			return err
 		}
 		if err := tx.DeleteInstance(state.Project, state.Stack, state.Environment); err != nil {
 			return err

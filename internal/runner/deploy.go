@@ -33,6 +33,10 @@ func (a *attempt) deploy() error {
 	}); err != nil {
 		return err
 	}
+	recovered, err := a.mend(session)
+	if err != nil {
+		return err
+	}
 
 	if err := a.enter(phasePlan, core.RunPlanning); err != nil {
 		return err
@@ -40,6 +44,12 @@ func (a *attempt) deploy() error {
 	planned, err := a.plan(session)
 	if err != nil {
 		return err
+	}
+	if planned.Own, err = a.see(a.work, session); err != nil {
+		return err
+	}
+	if recovered != 0 {
+		planned.Own.Recovered = recovered
 	}
 	if err := a.enter(phaseCheck, core.RunChecking); err != nil {
 		return err
@@ -52,7 +62,7 @@ func (a *attempt) deploy() error {
 	switch next.Do {
 	case "apply":
 		a.clock.enter(phaseApply)
-		after, err := a.apply(session, progress, planned.Plan)
+		after, err := a.apply(session, progress, planned)
 		if err != nil {
 			return err
 		}
@@ -91,7 +101,7 @@ func (a *attempt) open(out *progress) (*engine.Session, error) {
 	}
 	o := engine.Options{
 		Engine: found, Tree: a.tree.Dir, Dir: a.tree.File(a.job.Source.Path), Temp: temp, Env: a.environment(),
-		Run: a.job.Run, Fence: a.job.Fence, Backend: a.job.Backend.Address, Variables: a.job.Variables,
+		Run: a.job.Run, Fence: a.job.Fence, Backend: a.job.Backend.Address, BackendConfig: a.job.Backend.Config, Variables: a.job.Variables,
 		Store: filepath.Join(a.Work, "providers"), Mirrors: a.ProviderMirrors, KeepProviders: a.job.KeepProviders,
 		Grace: a.grace(), Output: out,
 	}
@@ -142,16 +152,21 @@ func (a *attempt) maskPlan(p *wire.Plan) {
 // apply applies the plan, once, and reports a good end. Whether the state is stored
 // decides about a bad one: with it, what happened is known (rule 18); without it, the
 // outcome is unknown (rule 20), whatever else is known.
-func (a *attempt) apply(session *engine.Session, did *progress, p wire.Plan) (wire.After, error) {
+func (a *attempt) apply(session *engine.Session, did *progress, planned wire.Planned) (wire.After, error) {
 	applied, err := session.Apply(a.work)
+	partial := did.partial(planned.Plan)
 	if !applied.Stored {
-		return wire.After{}, a.unknown(applied, did.partial(p), err)
+		return wire.After{}, a.unknown(applied, partial, err)
+	}
+	own, strange := a.stored(session, planned.Own, partial, err)
+	if strange != nil {
+		return wire.After{}, strange
 	}
 	if err == nil {
 		// What was changed is reported even when the run shall stop now.
-		return a.api.Applied(a.report, a.Run, wire.Applied{Stored: true})
+		return a.api.Applied(a.report, a.Run, wire.Applied{Stored: true, Own: own})
 	}
-	partial := did.partial(p)
+	a.left = own
 	switch {
 	case a.work.Err() != nil && errors.Is(context.Cause(a.work), errCancelled):
 		return wire.After{}, verdictf(core.RunCancelled, "cancelled while applying. The state is stored as far as it went: %s", partial)

@@ -19,18 +19,22 @@ var firstPause = time.Second
 // retry calls f until it succeeds, says no for a reason that a repetition does not
 // change, or was tried often enough.
 func (a *attempt) retry(what string, f func(context.Context) error) error {
+	return a.retryIn(a.work, what, f)
+}
+
+func (a *attempt) retryIn(ctx context.Context, what string, f func(context.Context) error) error {
 	for try, pause := 1, firstPause; ; try, pause = try+1, 4*pause {
-		err := f(a.work)
-		if err == nil || try == tries || a.work.Err() != nil || core.CodeOf(err) != core.Unavailable {
+		err := f(ctx)
+		if err == nil || try == tries || ctx.Err() != nil || core.CodeOf(err) != core.Unavailable || isLocked(err) {
 			return err
 		}
 		a.say("%s did not work, in try %d of %d: %s; again in %s", what, try, tries, core.MessageOf(err), pause)
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
-		case <-a.work.Done():
+		case <-ctx.Done():
 			timer.Stop()
-			return a.work.Err()
+			return ctx.Err()
 		}
 	}
 }

@@ -41,7 +41,8 @@ type attempt struct {
 	spool    *spool
 	out      *masked // the log
 	tree     *checkout.Tree
-	newHosts bool // the plan creates or replaces something
+	newHosts bool           // the plan creates or replaces something
+	left     *wire.OwnState // what the stack's own backend has after a partial apply
 
 	recap    []wire.Recap
 	verified []wire.Probe
@@ -166,7 +167,7 @@ func (a *attempt) perform() error {
 
 // finish tells the server how the run ended.
 func (a *attempt) finish(v *verdict) error {
-	f := wire.Finish{Status: string(v.status), Error: v.problem(), Recap: a.recap, Verified: a.verified, Phases: a.clock.milliseconds()}
+	f := wire.Finish{Status: string(v.status), Error: v.problem(), Recap: a.recap, Verified: a.verified, Phases: a.clock.milliseconds(), Own: a.left}
 	if f.Error != nil {
 		f.Error.Message = a.mask.String(shorten(f.Error.Message))
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/client"
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/step/ansible"
+	"github.com/terrace-cd/terrace/internal/step/engine"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
@@ -46,6 +47,7 @@ func (a *attempt) judge(err error) *verdict {
 	var v *verdict
 	var no *ansible.Failed
 	var refused *client.Error
+	var locked *engine.Locked
 	switch {
 	case err == nil:
 		return &verdict{status: core.RunSucceeded}
@@ -53,6 +55,8 @@ func (a *attempt) judge(err error) *verdict {
 		return v
 	case a.work.Err() != nil:
 		return stopped(context.Cause(a.work), phase)
+	case errors.As(err, &locked):
+		return a.lockedOut(err, locked)
 	case errors.As(err, &no):
 		return verdictf(core.RunFailed, "%s", no.Message)
 	case errors.As(err, &refused):

@@ -1,6 +1,9 @@
 package wire
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Job is all that a runner needs for one attempt at a run. It holds secrets: it
 // travels only in the answer to the run's own token and is never stored.
@@ -73,9 +76,11 @@ type Backend struct {
 	// Lost is, in a recover run with the stack's own backend, the run whose outcome is
 	// unknown. Unlock is the ID of the lock that a person asked to take away first, and
 	// Recovered the entry of the recovery slot to store, 0 for none.
-	Lost      string `json:"lost,omitempty"`
-	Unlock    string `json:"unlock,omitempty"`
-	Recovered int64  `json:"recovered,omitempty"`
+	Lost      string    `json:"lost,omitempty"`
+	LostFrom  time.Time `json:"lost_from,omitzero"`
+	LostUntil time.Time `json:"lost_until,omitzero"`
+	Unlock    string    `json:"unlock,omitempty"`
+	Recovered int64     `json:"recovered,omitempty"`
 }
 
 // OwnState is what a runner saw of a state in the stack's own backend, which the

@@ -98,11 +98,20 @@ func (s *Service) Reject(ctx context.Context, by, id, reason string) (run core.R
 
 // Recover starts a recover run for the unknown outcome of id (rule 20). What the
 // recovery slot holds becomes the current state first, if it continues it: same
-// lineage, greater serial, same run.
-func (s *Service) Recover(ctx context.Context, by, id string) (core.Run, error) {
+// lineage, greater serial, same run. With the stack's own backend the run itself does
+// that, and takes away the lock with the ID unlock before, "" for none.
+func (s *Service) Recover(ctx context.Context, by, id, unlock string) (core.Run, error) {
 	var lost core.Run
+	own := false
 	if err := s.Store.View(ctx, func(tx core.Tx) (err error) {
-		lost, err = tx.Run(id)
+		if lost, err = tx.Run(id); err != nil {
+			return err
+		}
+		_, err = tx.OwnState(lost.Project, lost.Stack, lost.Environment)
+		own = err == nil
+		if core.CodeOf(err) == core.NotFound {
+			return nil
+		}
 		return err
 	}); err != nil {
 		return core.Run{}, err
@@ -110,8 +119,13 @@ func (s *Service) Recover(ctx context.Context, by, id string) (core.Run, error) 
 	if lost.Status != core.RunUnknown {
 		return core.Run{}, core.Errorf(core.Conflict, "the outcome of %s is not unknown, it is %s", id, lost.Status)
 	}
-	if err := s.State.Recover(ctx, lost); err != nil {
-		return core.Run{}, err
+	if !own {
+		if unlock != "" {
+			return core.Run{}, core.Errorf(core.Invalid, "Terrace keeps the state of %s; its lock is taken away with: terrace state unlock %[1]s", lost.Instance())
+		}
+		if err := s.State.Recover(ctx, lost); err != nil {
+			return core.Run{}, err
+		}
 	}
 	var run core.Run
 	err := s.Store.Update(ctx, func(tx core.Tx) error {
@@ -138,7 +152,14 @@ func (s *Service) Recover(ctx context.Context, by, id string) (core.Run, error) 
 		if err := tx.AddRun(run); err != nil {
 			return err
 		}
-		return tx.AddEvent(core.Event{By: by, Kind: "run.recovering", Project: lost.Project, On: run.ID, Data: map[string]string{"run": id}})
+		data := map[string]string{"run": id}
+		if unlock != "" {
+			data["unlock"] = unlock
+			if err := s.putDoc(tx, run.ID, unlockDoc, unlock); err != nil {
+				return err
+			}
+		}
+		return tx.AddEvent(core.Event{By: by, Kind: "run.recovering", Project: lost.Project, On: run.ID, Data: data})
 	})
 	if err == nil {
 		s.Bus.Changed(run.Project)

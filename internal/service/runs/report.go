@@ -94,6 +94,13 @@ func (s *Service) job(ctx context.Context, p core.Project, instance core.Instanc
 	}
 	if cfg.Project.State != "stack" {
 		job.Backend.Address = fmt.Sprintf("%s/state/%s/%s/%s", s.URL(), run.Project, run.Environment, run.Stack)
+		if run.Kind != core.KindVerify {
+			if err := s.Store.Update(ctx, func(tx core.Tx) error { return state.TakeOver(tx, run) }); err != nil {
+				return wire.Job{}, err
+			}
+		}
+	} else if err := s.ownBackend(ctx, run, instance.Unknown, &job.Backend); err != nil {
+		return wire.Job{}, err
 	}
 	release := run.Release
 	release.Commit = commit
@@ -121,6 +128,7 @@ func (s *Service) job(ctx context.Context, p core.Project, instance core.Instanc
 		return wire.Job{}, core.Errorf(core.Conflict, "%s needs outputs of %s, which has none", run.Instance(), w.WaitsFor)
 	}
 	job.Source.Path, job.Variables, job.VarFiles = w.Inputs.Path, w.Inputs.Variables, w.Inputs.VarFiles
+	job.Backend.Config = w.Inputs.Backend
 	for _, name := range w.Inputs.Sensitive {
 		var text string
 		if json.Unmarshal(w.Inputs.Variables[name], &text) == nil && text != "" {
@@ -204,9 +212,11 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		if err := s.putDoc(tx, id, "checks", planned.Checks); err != nil {
 			return err
 		}
-		switch stop, err := s.mayApply(tx, run, planned); {
-		case err != nil:
+		stop, err := s.mayApply(tx, run, planned)
+		if err != nil {
 			return err
+		}
+		switch {
 		case stop.to != "":
 			next.Do, next.Reason = "stop", stop.why
 			run.Error = &core.RunError{Code: stop.code, Message: stop.why}
@@ -214,6 +224,11 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 				return err
 			}
 			return s.ended(tx, run)
+		}
+		if err := s.see(tx, run, planned.Own); err != nil {
+			return err
+		}
+		switch {
 		case run.Kind == core.KindDestroy && !run.NoChanges && run.Approved != planned.Digest:
 			next.Do, next.Reason = "wait", "the destruction needs an approval"
 			return move(tx, &run, core.RunAwaitingApproval, core.ByReconciler, "server")
@@ -269,6 +284,11 @@ func (s *Service) mayApply(tx core.Tx, run core.Run, planned wire.Planned) (verd
 			return verdict{core.RunFailed, core.ByReconciler, "failed", fmt.Sprintf("the check %s denies the plan: %s", check.Name, check.Message)}, nil
 		}
 	}
+	if planned.Own != nil {
+		if why, err := state.Strange(tx, run, *planned.Own); err != nil || why != "" {
+			return verdict{core.RunFailed, core.ByReconciler, "failed", why}, err
+		}
+	}
 	if run.Stage == "" {
 		return verdict{}, nil
 	}
@@ -290,15 +310,25 @@ func (s *Service) mayApply(tx core.Tx, run core.Run, planned wire.Planned) (verd
 }
 
 // Applied notes that the apply ended well and answers with what follows.
-func (s *Service) Applied(ctx context.Context, c Caller, id string) (wire.After, error) {
+func (s *Service) Applied(ctx context.Context, c Caller, id string, applied wire.Applied) (wire.After, error) {
 	var run core.Run
 	var project core.Project
-	if err := s.Store.View(ctx, func(tx core.Tx) (err error) {
+	read := func(tx core.Tx) (err error) {
 		if run, err = mine(tx, c, id); err != nil {
 			return err
 		}
 		project, err = tx.Project(run.Project)
 		return err
+	}
+	do := s.Store.View
+	if applied.Own != nil {
+		do = s.Store.Update
+	}
+	if err := do(ctx, func(tx core.Tx) error {
+		if err := read(tx); err != nil {
+			return err
+		}
+		return s.see(tx, run, applied.Own)
 	}); err != nil {
 		return wire.After{}, err
 	}
@@ -419,6 +449,9 @@ func (s *Service) Finish(ctx context.Context, c Caller, id string, f wire.Finish
 				return err
 			}
 		}
+		if err := s.see(tx, run, f.Own); err != nil {
+			return err
+		}
 		if to == core.RunUnknown && !run.Status.Changing() {
 			to = core.RunErrored // nothing was changed, so nothing is unknown
 		}
@@ -457,6 +490,9 @@ func (s *Service) settle(tx core.Tx, run core.Run) error {
 	case run.Status != core.RunSucceeded:
 		return nil
 	case run.Kind == core.KindDestroy:
+		if err := tx.DeleteOwnState(run.Project, run.Stack, run.Environment); err != nil {
+			return err
+		}
 		return tx.DeleteInstance(run.Project, run.Stack, run.Environment)
 	case run.Kind == core.KindRecover:
 		instance.Unknown = ""

@@ -225,7 +225,7 @@ func (s *Service) putDoc(tx core.Tx, run, kind string, doc any) error {
 	if err != nil {
 		return err
 	}
-	sealed, err := s.Seal.Seal("run:"+run+":"+kind, plain)
+	sealed, err := s.Seal.Seal(state.DocPurpose(run, kind), plain)
 	if err != nil {
 		return err
 	}
@@ -238,7 +238,7 @@ func (s *Service) Doc(tx core.Tx, run, kind string, doc any) error {
 	if err != nil {
 		return err
 	}
-	plain, err := s.Seal.Open("run:"+run+":"+kind, sealed)
+	plain, err := s.Seal.Open(state.DocPurpose(run, kind), sealed)
 	if err != nil {
 		return err
 	}

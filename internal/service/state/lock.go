@@ -88,6 +88,11 @@ func mayLock(tx core.Tx, c Caller, run *core.Run, project, stack, environment st
 		if why := stale(*run, c); why != "" {
 			return closed(tx.Now(), why)
 		}
+	} else if err := elsewhere(tx, project, stack, environment); err != nil {
+		if core.CodeOf(err) == core.Conflict {
+			return closed(tx.Now(), core.MessageOf(err))
+		}
+		return err
 	}
 	known, err := tx.Instance(project, stack, environment)
 	if err != nil {
@@ -143,6 +148,9 @@ func (s *Service) ForceUnlock(ctx context.Context, c Caller, project, stack, env
 	}
 	return s.store.Update(ctx, func(tx core.Tx) error {
 		if _, err := enter(tx, c, project, stack, environment); err != nil {
+			return err
+		}
+		if err := elsewhere(tx, project, stack, environment); err != nil {
 			return err
 		}
 		held, err := tx.Lock(project, stack, environment)

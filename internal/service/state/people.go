@@ -17,11 +17,20 @@ func (s *Service) List(ctx context.Context, project string) (out []wire.StateVer
 			return err
 		}
 		all, err := tx.CurrentStates(project)
+		if err != nil {
+			return err
+		}
 		out = make([]wire.StateVersion, 0, len(all))
 		for _, v := range all {
-			out = append(out, Version(v, true))
+			switch err := elsewhere(tx, project, v.Stack, v.Environment); core.CodeOf(err) {
+			case core.Conflict: // its versions are history
+			case "":
+				out = append(out, Version(v, true))
+			default:
+				return err
+			}
 		}
-		return err
+		return nil
 	})
 	return out, err
 }
@@ -43,11 +52,19 @@ func (s *Service) Versions(ctx context.Context, project, stack, environment stri
 			return err
 		}
 		all, err := tx.StateVersions(project, stack, environment, limit)
+		if err != nil {
+			return err
+		}
+		if len(all) == 0 { // otherwise they are what was before, and may be looked at
+			if err := elsewhere(tx, project, stack, environment); err != nil {
+				return err
+			}
+		}
 		out = make([]wire.StateVersion, 0, len(all))
 		for _, v := range all {
 			out = append(out, Version(v, v.ID == current.ID))
 		}
-		return err
+		return nil
 	})
 	return out, err
 }
@@ -63,6 +80,9 @@ func (s *Service) Show(ctx context.Context, project, stack, environment string) 
 			return err
 		}
 		if err := checkNames(project, stack, environment); err != nil {
+			return err
+		}
+		if err := elsewhere(tx, project, stack, environment); err != nil {
 			return err
 		}
 		lock, err := tx.Lock(project, stack, environment)
@@ -134,6 +154,9 @@ func (s *Service) Pull(ctx context.Context, c Caller, project, stack, environmen
 			return err
 		}
 		if version == 0 {
+			if err := elsewhere(tx, project, stack, environment); err != nil {
+				return err
+			}
 			v, err = tx.CurrentState(project, stack, environment)
 		} else {
 			v, err = tx.StateVersion(project, stack, environment, version)

@@ -90,6 +90,11 @@ func (s *Service) promote(ctx context.Context, by string, r core.Recovered) (sto
 		} else if err != nil && core.CodeOf(err) != core.NotFound {
 			return err
 		}
+		if _, ok, err := own(tx, r.Project, r.Stack, r.Environment); err != nil {
+			return err
+		} else if ok {
+			return core.Errorf(core.Conflict, "the stack's own backend keeps the state of %s; a recover run stores entry %d there", name, r.ID)
+		}
 		held, err := tx.Lock(r.Project, r.Stack, r.Environment)
 		if err == nil && held.Run != r.Run {
 			return lockedBy(held)

@@ -142,6 +142,11 @@ func (s *Service) Get(ctx context.Context, c Caller, project, stack, environment
 				return core.Errorf(core.Denied, "%s", why)
 			}
 		}
+		if c.Person {
+			if err := elsewhere(tx, project, stack, environment); err != nil {
+				return err
+			}
+		}
 		current, err = tx.CurrentState(project, stack, environment)
 		return err
 	}); err != nil {

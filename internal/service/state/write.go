@@ -154,6 +154,12 @@ func (s *Service) judge(ctx context.Context, tx core.Tx, w write) (verdict, erro
 	if run != nil && run.Fence != w.Fence {
 		return refuse("attempt %d of %s took over: this write to %s has a stale fence", run.Attempt, run.ID, name)
 	}
+	if known, ok, err := own(tx, w.project, w.stack, w.environment); err != nil {
+		return verdict{}, err
+	} else if ok && w.Person && !known.ContinuedBy(w.file.Lineage, *w.file.Serial) {
+		return refuse("the stack's own backend (%s) keeps the state of %s, with lineage %s and serial %d, and this one, with lineage %s and serial %d, does not continue it; pull it from there again",
+			known.Backend, name, known.Lineage, known.Serial, w.file.Lineage, *w.file.Serial)
+	}
 	lock, err := tx.Lock(w.project, w.stack, w.environment)
 	locked := err == nil
 	switch {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/service/state"
 	"github.com/terrace-cd/terrace/internal/source"
 )
 
@@ -139,18 +140,26 @@ func (e *Evaluator) After(ctx context.Context, p core.Project, r core.Release, c
 	return after, provision, SensitiveStrings(own), nil
 }
 
-// Outputs returns the outputs of an instance's current state; nil without a state.
+// Outputs returns the outputs of an instance's state, as it is stored here, or as a run
+// last reported it from the stack's own backend; nil without a state.
 func (e *Evaluator) Outputs(ctx context.Context, project, stack, environment string) (map[string]cty.Value, error) {
 	var current core.StateVersion
+	var reported []byte
+	own := false
 	err := e.Store.View(ctx, func(tx core.Tx) (err error) {
+		if reported, own, err = state.OwnOutputs(tx, e.Seal, project, stack, environment); own || err != nil {
+			return err
+		}
 		current, err = tx.CurrentState(project, stack, environment)
 		return err
 	})
-	if core.CodeOf(err) == core.NotFound {
+	switch {
+	case core.CodeOf(err) == core.NotFound || err == nil && own && reported == nil:
 		return nil, nil
-	}
-	if err != nil {
+	case err != nil:
 		return nil, err
+	case own:
+		return config.OutputsFromState(reported)
 	}
 	key := outputKey{project, stack, environment}
 	e.mu.Lock()

@@ -47,6 +47,8 @@ type Options struct {
 	Backend string
 	// Token is the password for Backend.
 	Token string
+	// BackendConfig completes the stack's own backend block, as JSON values.
+	BackendConfig map[string]json.RawMessage
 
 	// Variables win over VarFiles, which are absolute paths and win, in their order, over
 	// terraform.tfvars and *.auto.tfvars.

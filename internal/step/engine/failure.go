@@ -80,6 +80,9 @@ func (s *Session) failure(command string, o *outcome) error {
 		}
 		return core.Errorf(core.Internal, "%s failed (%s): %s", name, e, o.other.String())
 	}
+	if l := lockedBy(found); l != nil && s.o.Backend == "" {
+		return s.lockedError(l)
+	}
 	code := core.Invalid
 	if all(found, transient) || all(found, backend) {
 		code = core.Unavailable

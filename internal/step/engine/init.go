@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/hashicorp/go-version"
 
@@ -49,11 +50,7 @@ func (s *Session) inputs(lock []byte) (sum string, ok bool) {
 	if !ok {
 		return "", false
 	}
-	backend := ""
-	if s.o.Backend != "" {
-		backend = override
-	}
-	data, err := json.Marshal([]string{"1", s.o.Engine.Name, s.o.Engine.Version, platform, backend, digest(lock), code})
+	data, err := json.Marshal([]string{"1", s.o.Engine.Name, s.o.Engine.Version, platform, s.backendInputs(), digest(lock), code})
 	return digest(data), err == nil
 }
 
@@ -83,10 +80,8 @@ func (s *Session) Init(ctx context.Context) (skipped bool, err error) {
 // intact reports whether what init made is still there.
 func (s *Session) intact(lock []byte) bool {
 	data := filepath.Join(s.o.Dir, dataDir)
-	if s.o.Backend != "" {
-		if _, err := os.Stat(filepath.Join(data, "terraform.tfstate")); err != nil {
-			return false
-		}
+	if _, err := os.Stat(s.initialised()); err != nil {
+		return false
 	}
 	locks := readLock(lock)
 	for a, l := range locks {
@@ -132,7 +127,11 @@ func (s *Session) initialise(ctx context.Context) error {
 	if own {
 		args = append(args, "-lockfile=readonly")
 	}
-	args = append(args, s.variablesEverywhere()...)
+	backend, err := s.backendArguments()
+	if err != nil {
+		return err
+	}
+	args = slices.Concat(args, backend, s.variablesEverywhere())
 	if s.speaksJSON() {
 		args = append(args, "-json")
 	}
@@ -167,6 +166,11 @@ func (s *Session) initialise(ctx context.Context) error {
 	}
 	if s.o.Store != "" {
 		if err := s.fill(lock); err != nil {
+			return err
+		}
+	}
+	if s.o.Backend == "" {
+		if _, err := s.backendType(); err != nil {
 			return err
 		}
 	}

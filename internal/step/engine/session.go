@@ -80,7 +80,7 @@ func (s *Session) override() error {
 		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return core.Errorf(core.Unavailable, "the override file of an earlier run cannot be removed: %w", err)
 		}
-		return nil
+		return s.needsBackend()
 	}
 	root := s.config.root()
 	if len(root.clouds) > 0 {
@@ -132,7 +132,7 @@ func (s *Session) prepare() error {
 func (s *Session) Close() error {
 	s.release()
 	var errs error
-	for _, file := range []string{s.varFile, s.planFile, s.cliFile} {
+	for _, file := range []string{s.varFile, s.planFile, s.cliFile, s.backendFile()} {
 		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = errors.Join(errs, err)
 		}
