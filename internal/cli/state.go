@@ -16,7 +16,7 @@ import (
 
 func newStateCommand(s *settings) *cobra.Command {
 	c := &cobra.Command{Use: "state", Short: "States: list, show, versions, pull, push, unlock"}
-	c.AddCommand(newStateList(s), newStateShow(s), newStateVersions(s), newStatePull(s), newStatePush(s), newStateUnlock(s))
+	c.AddCommand(newStateList(s), newStateShow(s), newStateVersions(s), newStatePull(s), newStatePush(s), newStateUnlock(s), newStateRecovered(s), newStateForget(s))
 	return c
 }
 

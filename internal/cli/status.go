@@ -56,6 +56,7 @@ func printStatus(out io.Writer, status wire.Status, why bool) {
 				_, _ = fmt.Fprintf(out, "  - %s\n", w)
 			}
 		}
+		ownBackends(out, status.Instances)
 		return
 	}
 	cells := map[[2]string]wire.InstanceStatus{}
@@ -81,6 +82,7 @@ func printStatus(out io.Writer, status wire.Status, why bool) {
 		rows = append(rows, row)
 	}
 	table(out, header, rows)
+	ownBackends(out, status.Instances)
 	for _, i := range status.Instances {
 		switch i.State {
 		case "failed", "errored", "unknown", "held":

@@ -198,6 +198,7 @@ func (a *API) Handler() http.Handler {
 	a.runRoutes(r)
 	a.runnerRoutes(r)
 	a.stateRoutes(r)
+	a.ownRoutes(r)
 	a.inventoryRoutes(r)
 	a.accessRoutes(r)
 	a.hookRoutes(r)

@@ -58,9 +58,7 @@ func (a *API) runnerRoutes(r *routes) {
 		if err != nil {
 			return err
 		}
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Cache-Control", "no-store")
-		_, _ = w.Write(content) // the client is gone; there is nobody to tell
+		writeState(w, content)
 		return nil
 	})
 	r.raw(forRunners, http.MethodPost, "/api/v1/runs/{id}/recovered", func(w http.ResponseWriter, req *http.Request) error {

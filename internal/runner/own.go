@@ -31,7 +31,7 @@ func (a *attempt) see(ctx context.Context, session *engine.Session) (*wire.OwnSt
 	if err != nil {
 		return nil, err
 	}
-	return &wire.OwnState{Backend: own.Backend, Lineage: own.Lineage, Serial: own.Serial, Resources: own.Resources, Outputs: own.Outputs}, nil
+	return &wire.OwnState{Backend: own.Backend, Lineage: own.Lineage, Serial: own.Serial, Resources: own.Resources, Digest: own.Digest, Outputs: own.Outputs}, nil
 }
 
 // mend is what comes before the plan of a recover run with the stack's own backend: a

@@ -2,16 +2,16 @@ package store
 
 import "github.com/terrace-cd/terrace/internal/core"
 
-const ownColumns = "project, stack, environment, backend, lineage, serial, resources, run, seen"
+const ownColumns = "project, stack, environment, backend, lineage, serial, resources, digest, run, seen"
 
 func scanOwn(r row) (o core.OwnState, err error) {
-	return o, r.Scan(&o.Project, &o.Stack, &o.Environment, &o.Backend, &o.Lineage, &o.Serial, &o.Resources, &o.Run, into(&o.Seen))
+	return o, r.Scan(&o.Project, &o.Stack, &o.Environment, &o.Backend, &o.Lineage, &o.Serial, &o.Resources, &o.Digest, &o.Run, into(&o.Seen))
 }
 
 func (t *tx) PutOwnState(o core.OwnState) error {
-	_, err := t.exec("INSERT INTO own_states ("+ownColumns+") VALUES ("+placeholders(9)+`) ON CONFLICT (project, environment, stack) DO UPDATE SET
-		backend = excluded.backend, lineage = excluded.lineage, serial = excluded.serial, resources = excluded.resources, run = excluded.run, seen = excluded.seen`,
-		o.Project, o.Stack, o.Environment, o.Backend, o.Lineage, o.Serial, o.Resources, o.Run, micros(o.Seen))
+	_, err := t.exec("INSERT INTO own_states ("+ownColumns+") VALUES ("+placeholders(10)+`) ON CONFLICT (project, environment, stack) DO UPDATE SET
+		backend = excluded.backend, lineage = excluded.lineage, serial = excluded.serial, resources = excluded.resources, digest = excluded.digest, run = excluded.run, seen = excluded.seen`,
+		o.Project, o.Stack, o.Environment, o.Backend, o.Lineage, o.Serial, o.Resources, o.Digest, o.Run, micros(o.Seen))
 	return err
 }
 

@@ -90,6 +90,7 @@ type OwnState struct {
 	Lineage   string `json:"lineage,omitempty" doc:"empty while nothing is stored"`
 	Serial    int64  `json:"serial,omitempty"`
 	Resources int    `json:"resources,omitempty"`
+	Digest    string `json:"digest,omitempty" doc:"of its resources, independent of lineage and serial"`
 	// Outputs are as in a state file: by name, with value, type and sensitive.
 	Outputs json.RawMessage `json:"outputs,omitempty"`
 	// Recovered is the entry of the recovery slot that was stored there.

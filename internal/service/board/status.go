@@ -35,6 +35,7 @@ type rows struct {
 	open         []core.Rollout // newest first
 	active       map[[2]string]core.Run
 	last         map[[2]string]core.Run // the last run of instances that failed
+	own          map[[2]string]core.OwnState
 	newest       *core.Release
 	valid        *core.Release // newest whose configuration holds
 	now          time.Time
@@ -46,7 +47,7 @@ func (s *Service) read(ctx context.Context, project string) (rows, error) {
 		return rows{}, err
 	}
 	r := rows{project: p, instances: map[[2]string]core.InstanceState{}, environments: map[string]core.EnvironmentState{},
-		active: map[[2]string]core.Run{}, last: map[[2]string]core.Run{}}
+		active: map[[2]string]core.Run{}, last: map[[2]string]core.Run{}, own: map[[2]string]core.OwnState{}}
 	err = s.Store.View(ctx, func(tx core.Tx) error {
 		r.now = tx.Now()
 		instances, err := tx.Instances(project)
@@ -61,6 +62,13 @@ func (s *Service) read(ctx context.Context, project string) (rows, error) {
 					r.last[key] = run
 				}
 			}
+		}
+		own, err := tx.OwnStates(project)
+		if err != nil {
+			return err
+		}
+		for _, o := range own {
+			r.own[[2]string{o.Stack, o.Environment}] = o
 		}
 		environments, err := tx.Environments(project)
 		if err != nil {
@@ -133,6 +141,9 @@ func (s *Service) Status(ctx context.Context, project string, why bool) (wire.St
 		for _, in := range cfg.Instances(env.Name) {
 			present[in.Stack] = true
 			cell := r.cell(in.Stack, env.Name)
+			if kind := cfg.OwnBackend(in.Stack, env.Name); kind != "" && cell.Backend == "" {
+				cell.Backend, cell.BackendType = "stack", kind
+			}
 			if why {
 				cell.Why, out.Warnings = s.why(ctx, r, cfg, env.Name, in.Stack, contents[in.Stack], &cell), append(out.Warnings, warnings(contents[in.Stack])...)
 			}
@@ -158,6 +169,9 @@ func (r rows) cell(stack, environment string) wire.InstanceStatus {
 		release := Release(instance.Release)
 		cell.Release = &release
 		cell.Behind = max(0, r.newest.Number-instance.Release.Number)
+	}
+	if own, ok := r.own[key]; ok {
+		cell.Backend, cell.BackendType = "stack", own.Backend
 	}
 	current := cell.Behind == 0 && instance.Release.Number > 0 && instance.Digest != ""
 	environmentState := r.environments[environment]

@@ -212,7 +212,7 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		if err := s.putDoc(tx, id, "checks", planned.Checks); err != nil {
 			return err
 		}
-		stop, err := s.mayApply(tx, run, planned)
+		stop, err := s.mayApply(ctx, tx, run, planned)
 		if err != nil {
 			return err
 		}
@@ -275,7 +275,7 @@ type verdict struct {
 
 // mayApply is the last look before infrastructure changes: cancelling, the lease and
 // its fence (rule 4), order (rule 8), every check (rule 12).
-func (s *Service) mayApply(tx core.Tx, run core.Run, planned wire.Planned) (verdict, error) {
+func (s *Service) mayApply(ctx context.Context, tx core.Tx, run core.Run, planned wire.Planned) (verdict, error) {
 	if run.Cancel {
 		return verdict{core.RunCancelled, core.ByRunner, "cancelled", "cancelled by " + run.CancelBy + " before anything was changed"}, nil
 	}
@@ -285,7 +285,7 @@ func (s *Service) mayApply(tx core.Tx, run core.Run, planned wire.Planned) (verd
 		}
 	}
 	if planned.Own != nil {
-		if why, err := state.Strange(tx, run, *planned.Own); err != nil || why != "" {
+		if why, err := s.State.Strange(ctx, tx, run, *planned.Own); err != nil || why != "" {
 			return verdict{core.RunFailed, core.ByReconciler, "failed", why}, err
 		}
 	}

@@ -72,8 +72,8 @@ func OwnOutputs(tx core.Tx, seal core.Sealer, project, stack, environment string
 
 // Strange says why a run must not apply what it planned from a state in the stack's own
 // backend, "" when it may: it is neither the state that the last run left, nor a later
-// one.
-func Strange(tx core.Tx, run core.Run, seen wire.OwnState) (why string, err error) {
+// one, nor one with the same resources, which is what a moved state looks like.
+func (s *Service) Strange(ctx context.Context, tx core.Tx, run core.Run, seen wire.OwnState) (why string, err error) {
 	name := run.Instance()
 	known, ok, err := own(tx, run.Project, run.Stack, run.Environment)
 	if err != nil {
@@ -84,10 +84,14 @@ func Strange(tx core.Tx, run core.Run, seen wire.OwnState) (why string, err erro
 		if err != nil || !exists || v.Resources == 0 || v.Lineage == seen.Lineage && v.Serial <= seen.Serial {
 			return "", err
 		}
+		content, err := s.content(ctx, v.Blob)
+		if err != nil || seen.Digest != "" && core.ResourcesDigest(content) == seen.Digest {
+			return "", err
+		}
 		return fmt.Sprintf("the state of %s is in Terrace (version %d, serial %d, %d resources), and the stack's own backend (%s), which terrace.hcl names now, has %s. An apply would create everything a second time. Move the state first: terrace state pull %[1]s > state.json, then, in the stack's folder with that backend: tofu state push state.json. Or set state = \"terrace\" again",
 			name, v.ID, v.Serial, v.Resources, seen.Backend, describe(seen, v.Lineage)), nil
 	}
-	if known.ContinuedBy(seen.Lineage, seen.Serial) {
+	if known.ContinuedBy(seen.Lineage, seen.Serial) || seen.Digest != "" && s.seal.Digest([]byte(seen.Digest)) == known.Digest {
 		return "", nil
 	}
 	was := fmt.Sprintf("the stack's own backend (%s) has %s; after %s it had %d resources (lineage %s, serial %d)", seen.Backend, describe(seen, known.Lineage),
@@ -136,7 +140,7 @@ func (s *Service) See(tx core.Tx, run core.Run, seen wire.OwnState) error {
 		}
 	}
 	return tx.PutOwnState(core.OwnState{Project: run.Project, Stack: run.Stack, Environment: run.Environment, Backend: seen.Backend, Lineage: seen.Lineage,
-		Serial: max(0, seen.Serial), Resources: max(0, seen.Resources), Run: run.ID, Seen: tx.Now()})
+		Serial: max(0, seen.Serial), Resources: max(0, seen.Resources), Digest: s.seal.Digest([]byte(seen.Digest)), Run: run.ID, Seen: tx.Now()})
 }
 
 func (s *Service) used(tx core.Tx, run core.Run, seen wire.OwnState) error {
@@ -266,4 +270,41 @@ func ToStore(tx core.Tx, lost core.Run) (best core.Recovered, ok bool, err error
 // RecoveredContent reads an entry of the recovery slot.
 func (s *Service) RecoveredContent(ctx context.Context, r core.Recovered) ([]byte, error) {
 	return s.content(ctx, r.Blob)
+}
+
+// Recovered returns an instance's recovery slot, newest first, wherever its state is.
+func (s *Service) Recovered(ctx context.Context, project, stack, environment string) (out []wire.Recovered, err error) {
+	err = s.store.View(ctx, func(tx core.Tx) error {
+		if _, err := tx.Project(project); err != nil {
+			return err
+		}
+		all, err := tx.Recovereds(project, stack, environment)
+		out = make([]wire.Recovered, 0, len(all))
+		for _, r := range all {
+			out = append(out, recovered(r))
+		}
+		return err
+	})
+	return out, err
+}
+
+func recovered(r core.Recovered) wire.Recovered {
+	return wire.Recovered{ID: r.ID, Serial: r.Serial, Lineage: r.Lineage, MD5: r.MD5, Size: r.Size, Run: r.Run, Reason: r.Reason, Created: r.Created, Used: r.Used}
+}
+
+// PullRecovered returns the state in an entry of the recovery slot, with all that is
+// secret in it, for a person.
+func (s *Service) PullRecovered(ctx context.Context, c Caller, project, stack, environment string, id int64) ([]byte, error) {
+	if !c.Person {
+		return nil, core.Errorf(core.Denied, "only a person may pull a state")
+	}
+	all, err := s.RecoveredList(ctx, project, stack, environment)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(all, func(r core.Recovered) bool { return r.ID == id })
+	if i < 0 {
+		return nil, core.Errorf(core.NotFound, "the recovery slot of %s has no entry %d", core.InstanceName(stack, environment), id)
+	}
+	return s.RecoveredContent(ctx, all[i])
 }

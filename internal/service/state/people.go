@@ -91,13 +91,12 @@ func (s *Service) Show(ctx context.Context, project, stack, environment string) 
 		} else if core.CodeOf(err) != core.NotFound {
 			return err
 		}
-		recovered, err := tx.Recovereds(project, stack, environment)
+		slot, err := tx.Recovereds(project, stack, environment)
 		if err != nil {
 			return err
 		}
-		for _, r := range recovered {
-			out.Recovered = append(out.Recovered, wire.Recovered{ID: r.ID, Serial: r.Serial, Lineage: r.Lineage, MD5: r.MD5, Size: r.Size, Run: r.Run,
-				Reason: r.Reason, Created: r.Created, Used: r.Used})
+		for _, r := range slot {
+			out.Recovered = append(out.Recovered, recovered(r))
 		}
 		current, err = tx.CurrentState(project, stack, environment)
 		if core.CodeOf(err) == core.NotFound {

@@ -117,7 +117,8 @@ func TestWhatTheEngineSays(t *testing.T) {
 func TestBackendsOfTheStack(t *testing.T) {
 	t.Parallel()
 	e := engines(t)[0]
-	local := "terraform {\n  backend \"local\" { path = \"mine.tfstate\" }\n}\nresource \"terraform_data\" \"a\" {}\n"
+	mine := filepath.Join(t.TempDir(), "mine.tfstate")
+	local := "terraform {\n  backend \"local\" { path = \"" + mine + "\" }\n}\nresource \"terraform_data\" \"a\" {}\n"
 
 	w := newWorld(t, e, map[string]string{"main.tf": local})
 	w.deploy()
@@ -127,7 +128,7 @@ func TestBackendsOfTheStack(t *testing.T) {
 	own := newWorld(t, e, map[string]string{"main.tf": local})
 	own.o.Backend, own.o.Token = "", ""
 	own.deploy()
-	if _, err := os.Stat(filepath.Join(own.dir, "mine.tfstate")); err != nil || own.posts != 0 {
+	if _, err := os.Stat(mine); err != nil || own.posts != 0 {
 		t.Errorf("the stack's own backend is not used: %v", err)
 	}
 	// From one to the other: another digest, so init is run again.

@@ -22,7 +22,8 @@ type Own struct {
 	Backend   string // its type, as "s3"
 	Lineage   string // "" while nothing is stored
 	Serial    int64
-	Resources int // managed ones
+	Resources int    // managed ones
+	Digest    string // core.ResourcesDigest
 	// Outputs are as in a state file: by name, with value, type and sensitive.
 	Outputs json.RawMessage
 }
@@ -158,7 +159,7 @@ func (s *Session) See(ctx context.Context) (Own, error) {
 	if err := json.Unmarshal(data, &f); err != nil {
 		return own, core.Errorf(core.Internal, "the state in the backend of %s is no state file: %w", s.base, err)
 	}
-	own.Lineage, own.Serial = f.Lineage, f.Serial
+	own.Lineage, own.Serial, own.Digest = f.Lineage, f.Serial, core.ResourcesDigest(data)
 	if len(f.Outputs) > 0 {
 		own.Outputs = f.Outputs
 	}

@@ -9,7 +9,7 @@ import (
 func ownStates(t *testing.T, s core.Store) {
 	seed(t, s, "shop", 0)
 	own := func(stack, environment string) core.OwnState {
-		return core.OwnState{Project: "shop", Stack: stack, Environment: environment, Backend: "s3", Lineage: "l", Serial: 7, Resources: 3, Run: "r-1", Seen: at}
+		return core.OwnState{Project: "shop", Stack: stack, Environment: environment, Backend: "s3", Lineage: "l", Serial: 7, Resources: 3, Digest: "d", Run: "r-1", Seen: at}
 	}
 	refused(t, s, core.NotFound, func(tx core.Tx) error { _, err := tx.OwnState("shop", "web", "dev"); return err })
 	refused(t, s, core.NotFound, func(tx core.Tx) error {
@@ -18,7 +18,7 @@ func ownStates(t *testing.T, s core.Store) {
 		return tx.PutOwnState(nowhere)
 	})
 	web, db, later := own("web", "dev"), own("db", "dev"), own("web", "dev")
-	later.Backend, later.Lineage, later.Serial, later.Resources, later.Run = "pg", "m", 8, 0, "r-2"
+	later.Backend, later.Lineage, later.Serial, later.Resources, later.Digest, later.Run = "pg", "m", 8, 0, "e", "r-2"
 	update(t, s, func(tx core.Tx) error {
 		for _, o := range []core.OwnState{web, own("web", "production"), db, later} {
 			if err := tx.PutOwnState(o); err != nil {

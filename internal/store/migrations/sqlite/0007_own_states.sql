@@ -10,6 +10,7 @@ CREATE TABLE own_states (
     lineage     TEXT NOT NULL,
     serial      INTEGER NOT NULL CHECK (serial >= 0),
     resources   INTEGER NOT NULL,
+    digest      TEXT NOT NULL,
     run         TEXT NOT NULL,
     seen        INTEGER NOT NULL,
     PRIMARY KEY (project, environment, stack)
