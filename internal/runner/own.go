@@ -65,7 +65,7 @@ func (a *attempt) mend(session *engine.Session) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if there.Lineage != "" && there.Lineage != f.Lineage || there.Serial >= f.Serial {
+	if there.Lineage != "" && (there.Lineage != f.Lineage || there.Serial >= f.Serial) {
 		a.say("entry %d of the recovery slot (lineage %s, serial %d) does not continue what the backend has (lineage %s, serial %d); it stays in the slot",
 			b.Recovered, f.Lineage, f.Serial, there.Lineage, there.Serial)
 		return 0, nil

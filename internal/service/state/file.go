@@ -22,8 +22,9 @@ type file struct {
 	Encrypted         json.RawMessage `json:"encrypted_data"`
 	EncryptionVersion string          `json:"encryption_version"`
 
-	md5  string
-	size int64
+	md5      string
+	size     int64
+	nameless bool // it is whole but for a lineage
 }
 
 type outputs map[string]struct {
@@ -67,11 +68,17 @@ func (s *Service) parse(body []byte) (file, error) {
 	case f.Serial == nil || *f.Serial < 0:
 		return f, core.Errorf(core.Invalid, "the body is not a state file: it has no serial")
 	case f.Lineage == "" || len(f.Lineage) > 200:
+		f.nameless = f.Lineage == ""
+		f.sum(body)
 		return f, core.Errorf(core.Invalid, "the body is not a state file: it has no lineage")
 	}
+	f.sum(body)
+	return f, nil
+}
+
+func (f *file) sum(body []byte) {
 	sum := md5.Sum(body)
 	f.md5, f.size = hex.EncodeToString(sum[:]), int64(len(body))
-	return f, nil
 }
 
 // resources counts the managed instances. An encrypted state counts as one: it may

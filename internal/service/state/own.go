@@ -228,8 +228,8 @@ func (s *Service) Forget(ctx context.Context, c Caller, project, stack, environm
 		switch {
 		case err != nil:
 			return err
-		case !ok:
-			return core.Errorf(core.NotFound, "nothing is known of a state of %s in a backend of its own; states that Terrace keeps are not forgotten", name)
+		case !ok || !known.Stored():
+			return core.Errorf(core.NotFound, "nothing is known of a state of %s in the stack's own backend; states that Terrace keeps are not forgotten", name)
 		}
 		last, err := tx.Runs(core.RunFilter{Project: project, Environment: environment, Stack: stack, Limit: 1})
 		if err != nil {
@@ -246,7 +246,8 @@ func (s *Service) Forget(ctx context.Context, c Caller, project, stack, environm
 		if err := tx.PutInstance(instance); err != nil {
 			return err
 		}
-		if err := tx.DeleteOwnState(project, stack, environment); err != nil {
+		// That its state is there stays known: what Terrace had before is still history.
+		if err := tx.PutOwnState(core.OwnState{Project: project, Stack: stack, Environment: environment, Backend: known.Backend, Run: known.Run, Seen: tx.Now()}); err != nil {
 			return err
 		}
 		return tx.AddEvent(core.Event{By: c.By, Kind: "state.forgotten", Project: project, On: name,

@@ -154,9 +154,11 @@ func (s *Service) judge(ctx context.Context, tx core.Tx, w write) (verdict, erro
 	if run != nil && run.Fence != w.Fence {
 		return refuse("attempt %d of %s took over: this write to %s has a stale fence", run.Attempt, run.ID, name)
 	}
-	if known, ok, err := own(tx, w.project, w.stack, w.environment); err != nil {
+	known, elsewhere, err := own(tx, w.project, w.stack, w.environment)
+	switch {
+	case err != nil:
 		return verdict{}, err
-	} else if ok && w.Person && !known.ContinuedBy(w.file.Lineage, *w.file.Serial) {
+	case elsewhere && w.Person && !known.ContinuedBy(w.file.Lineage, *w.file.Serial):
 		return refuse("the stack's own backend (%s) keeps the state of %s, with lineage %s and serial %d, and this one, with lineage %s and serial %d, does not continue it; pull it from there again",
 			known.Backend, name, known.Lineage, known.Serial, w.file.Lineage, *w.file.Serial)
 	}
@@ -178,7 +180,7 @@ func (s *Service) judge(ctx context.Context, tx core.Tx, w write) (verdict, erro
 		return refuse("the lock on %s has fence %d, and the current state was written under %d", name, lock.Fence, current.Fence)
 	}
 	switch {
-	case !exists:
+	case !exists, elsewhere && !same: // the current version, if any, is history: see own.go
 	case current.Lineage != w.file.Lineage:
 		return refuse("the state has lineage %s and that of %s is %s: it belongs to something else", w.file.Lineage, name, current.Lineage)
 	case *w.file.Serial < current.Serial:
@@ -233,6 +235,16 @@ func (s *Service) addRecovered(tx core.Tx, w write, blob, reason string) error {
 // is stored already is not kept twice.
 func (s *Service) Keep(ctx context.Context, c Caller, project, stack, environment, reason string, body []byte) error {
 	f, err := s.parse(body)
+	if f.nameless && core.CodeOf(err) == core.Invalid {
+		// Engines give a state its lineage when they store it first, which is what failed.
+		err = s.store.View(ctx, func(tx core.Tx) error {
+			_, ok, ownErr := own(tx, project, stack, environment)
+			if ownErr == nil && !ok {
+				return err // there would be no way to make it current
+			}
+			return ownErr
+		})
+	}
 	if err != nil {
 		return err
 	}
