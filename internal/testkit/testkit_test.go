@@ -73,3 +73,33 @@ func write(t *testing.T, file, content string) {
 		t.Fatal(err)
 	}
 }
+
+func TestS3KeepsObjects(t *testing.T) {
+	t.Parallel()
+	b := testkit.S3(t)
+	if other := testkit.S3(t); other.Endpoint != b.Endpoint || other.Bucket == b.Bucket {
+		t.Errorf("two calls gave %s and %s; want two buckets of one service", b.URL, other.URL)
+	}
+	own := testkit.FaultyS3(t)
+	if own.Endpoint == b.Endpoint {
+		t.Error("a faulty service is shared")
+	}
+	anonymous := func() (int, error) {
+		resp, err := http.Get(own.Endpoint + "/" + own.Bucket)
+		if err != nil {
+			return 0, err
+		}
+		return resp.StatusCode, resp.Body.Close()
+	}
+	if code, err := anonymous(); err != nil || code != http.StatusForbidden {
+		t.Errorf("a request without credentials was answered %d, %v", code, err)
+	}
+	own.Stop(t)
+	if code, err := anonymous(); err == nil {
+		t.Errorf("a service that was stopped answered %d", code)
+	}
+	own.Start(t)
+	if code, err := anonymous(); err != nil || code != http.StatusForbidden {
+		t.Errorf("a service that was started again answered %d, %v", code, err)
+	}
+}
