@@ -119,13 +119,11 @@ func (s *Service) Recover(ctx context.Context, by, id, unlock string) (core.Run,
 	if lost.Status != core.RunUnknown {
 		return core.Run{}, core.Errorf(core.Conflict, "the outcome of %s is not unknown, it is %s", id, lost.Status)
 	}
-	if !own {
-		if unlock != "" {
-			return core.Run{}, core.Errorf(core.Invalid, "Terrace keeps the state of %s; its lock is taken away with: terrace state unlock %[1]s", lost.Instance())
-		}
-		if err := s.State.Recover(ctx, lost); err != nil {
-			return core.Run{}, err
-		}
+	if unlock != "" && !own {
+		return core.Run{}, core.Errorf(core.Invalid, "Terrace keeps the state of %s; its lock is taken away with: terrace state unlock %[1]s", lost.Instance())
+	}
+	if err := s.State.Recover(ctx, lost); err != nil {
+		return core.Run{}, err
 	}
 	var run core.Run
 	err := s.Store.Update(ctx, func(tx core.Tx) error {

@@ -20,8 +20,16 @@ func (s *Service) RecoveredList(ctx context.Context, project, stack, environment
 // Recover makes current what the recovery slot holds of a run whose outcome is
 // unknown, as far as it continues the current state: same lineage, greater serial.
 // What does not continue it stays in the slot, for a person to look at. It is the
-// first step of a recover run and may be repeated.
+// first step of a recover run and may be repeated. With the stack's own backend it does
+// nothing: the recover run itself stores there what continues what is there.
 func (s *Service) Recover(ctx context.Context, lost core.Run) error {
+	elsewhere := false
+	if err := s.store.View(ctx, func(tx core.Tx) (err error) {
+		_, elsewhere, err = own(tx, lost.Project, lost.Stack, lost.Environment)
+		return err
+	}); err != nil || elsewhere {
+		return err
+	}
 	if err := s.adoptLost(ctx, lost); err != nil {
 		return err
 	}
