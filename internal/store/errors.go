@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"errors"
+	"strings"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -21,6 +23,9 @@ func (db *DB) explain(err error) error {
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return core.Errorf(core.Unavailable, "the request ended before the database answered: %w", err)
+	}
+	if db.isPostgres() {
+		return db.explainPostgres(err)
 	}
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
@@ -41,6 +46,44 @@ func (db *DB) explain(err error) error {
 		return core.Errorf(core.Conflict, "it exists already: %w", err)
 	case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
 		return core.Errorf(core.NotFound, "what it belongs to does not exist: %w", err)
+	}
+	return core.Errorf(core.Internal, "the database refused a statement: %w", err)
+}
+
+// revertsSQLite: what makes SQLite undo the whole transaction (sqlite.org/lang_transaction.html).
+func revertsSQLite(err error) bool {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return true
+	}
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE:
+		return false
+	}
+	return true
+}
+
+// explainPostgres is explain for errors of PostgreSQL, by their SQLSTATE
+// (postgresql.org/docs/current/errcodes-appendix.html).
+func (db *DB) explainPostgres(err error) error {
+	var e *pgconn.PgError
+	if !errors.As(err, &e) {
+		return core.Errorf(core.Unavailable, "the database %s cannot be reached, or the connection was lost; it is tried again: %w", db.name, err)
+	}
+	switch {
+	case e.Code == "23505":
+		return core.Errorf(core.Conflict, "it exists already: %w", err)
+	case e.Code == "23503":
+		return core.Errorf(core.NotFound, "what it belongs to does not exist: %w", err)
+	case e.Code == "53100":
+		return core.Errorf(core.Unavailable, "the disk of the database %s is full and nothing was changed; free some space and try again: %w", db.name, err)
+	case e.Code == "28P01", e.Code == "28000", e.Code == "3D000", e.Code == "42501":
+		return core.Errorf(core.Unavailable, "the database %s refuses: %s; check user, password, database and rights in its URL: %w", db.name, e.Message, err)
+	case strings.HasPrefix(e.Code, "08"), strings.HasPrefix(e.Code, "53"), strings.HasPrefix(e.Code, "57"), strings.HasPrefix(e.Code, "40"),
+		strings.HasPrefix(e.Code, "58"), strings.HasPrefix(e.Code, "25"), strings.HasPrefix(e.Code, "55"):
+		return core.Errorf(core.Unavailable, "the database %s cannot answer now (%s); it is tried again: %w", db.name, e.Message, err)
+	case strings.HasPrefix(e.Code, "XX"):
+		return core.Errorf(core.Internal, "the database %s is damaged (%s); restore it from a backup: %w", db.name, e.Message, err)
 	}
 	return core.Errorf(core.Internal, "the database refused a statement: %w", err)
 }

@@ -10,7 +10,7 @@ import (
 // cannot disagree with it.
 const instanceSelect = "SELECT " + joinedRelease + `, x.stack, x.environment, x.digest, x.components, x.provision, x.since, x.run, x.run_status,
 	x.unknown_run, x.applied, x.applied_commit, EXISTS (SELECT 1 FROM state_versions v
-		WHERE v.project = x.project AND v.environment = x.environment AND v.stack = x.stack AND v.current AND v.resources > 0)
+		WHERE v.project = x.project AND v.environment = x.environment AND v.stack = x.stack AND v.current = 1 AND v.resources > 0)
 	FROM instances` + joinRelease
 
 func scanInstance(r row) (i core.InstanceState, err error) {

@@ -20,21 +20,24 @@ func scanVersion(r row) (v core.StateVersion, err error) {
 }
 
 func (t *tx) AddStateVersion(v core.StateVersion) (id int64, err error) {
-	if _, err := t.exec("UPDATE state_versions SET current = ?"+ofInstance+" AND current", false, v.Project, v.Environment, v.Stack); err != nil {
+	if _, err := t.exec("UPDATE state_versions SET current = ?"+ofInstance+" AND current = 1", false, v.Project, v.Environment, v.Stack); err != nil {
 		return 0, err
 	}
-	id, err = get(t, "state version", func(r row) (id int64, err error) { return id, r.Scan(&id) },
-		"INSERT INTO state_versions ("+versionColumns+", current) VALUES ("+placeholders(14)+") RETURNING id",
+	ids, err := list(t, func(r row) (id int64, err error) { return id, r.Scan(&id) },
+		"INSERT INTO state_versions ("+versionColumns+", current) VALUES ("+placeholders(14)+") ON CONFLICT DO NOTHING RETURNING id",
 		v.Project, v.Stack, v.Environment, v.Serial, v.Lineage, v.MD5, v.Size, v.Resources, v.Blob, v.Run, v.By, v.Fence, micros(v.Created), true)
-	if core.CodeOf(err) == core.Conflict {
-		return 0, core.Errorf(core.Conflict, "%s has a state version with serial %d already: %w", core.InstanceName(v.Stack, v.Environment), v.Serial, err)
+	if err != nil {
+		return 0, err
 	}
-	return id, err
+	if len(ids) == 0 {
+		return 0, core.Errorf(core.Conflict, "%s has a state version with serial %d already", core.InstanceName(v.Stack, v.Environment), v.Serial)
+	}
+	return ids[0], nil
 }
 
 func (t *tx) CurrentState(project, stack, environment string) (core.StateVersion, error) {
 	return get(t, "state of "+core.InstanceName(stack, environment)+" yet", scanVersion,
-		versionSelect+ofInstance+" AND current AND blob <> ''", project, environment, stack)
+		versionSelect+ofInstance+" AND current = 1 AND blob <> ''", project, environment, stack)
 }
 
 func (t *tx) StateVersion(project, stack, environment string, id int64) (core.StateVersion, error) {
@@ -47,12 +50,12 @@ func (t *tx) StateVersions(project, stack, environment string, n int) ([]core.St
 }
 
 func (t *tx) CurrentStates(project string) ([]core.StateVersion, error) {
-	return list(t, scanVersion, versionSelect+" WHERE project = ? AND current AND blob <> '' ORDER BY environment, stack", project)
+	return list(t, scanVersion, versionSelect+" WHERE project = ? AND current = 1 AND blob <> '' ORDER BY environment, stack", project)
 }
 
 func (t *tx) PruneStateVersions(project, stack, environment string, keep int) ([]string, error) {
 	keep = max(keep, leastVersions)
-	return list(t, scanString, `DELETE FROM state_versions WHERE NOT current AND id IN (SELECT id FROM state_versions`+ofInstance+
+	return list(t, scanString, `DELETE FROM state_versions WHERE current = 0 AND id IN (SELECT id FROM state_versions`+ofInstance+
 		` AND id <= (SELECT id FROM state_versions`+ofInstance+` ORDER BY id DESC LIMIT 1 OFFSET ?)) RETURNING blob`,
 		project, environment, stack, project, environment, stack, keep)
 }

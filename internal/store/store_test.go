@@ -16,6 +16,7 @@ import (
 
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/store/storetest"
+	"github.com/terrace-cd/terrace/internal/testkit"
 )
 
 func open(t *testing.T, options ...Option) *DB {
@@ -57,9 +58,27 @@ func filled(t *testing.T, fill func(*DB)) func(*testing.T) *DB {
 	}
 }
 
+// direct runs a statement around the methods, and scans its first row.
+func (db *DB) direct(statement string, into ...any) error {
+	s, err := db.writer.begin(context.Background(), "SELECT 1")
+	if err != nil {
+		return err
+	}
+	defer db.writer.end(s, true)
+	if len(into) == 0 {
+		_, err := s.conn.ExecContext(context.Background(), statement)
+		return err
+	}
+	return s.conn.QueryRowContext(context.Background(), statement).Scan(into...)
+}
+
 func TestStore(t *testing.T) {
 	empty := filled(t, func(*DB) {})
 	storetest.Run(t, func(t *testing.T) core.Store { return empty(t) })
+}
+
+func TestStoreOnPostgreSQL(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) core.Store { return openAt(t, testkit.Postgres(t)) })
 }
 
 func addProject(name string) func(core.Tx) error {
@@ -76,7 +95,7 @@ func TestOpenURLs(t *testing.T) {
 				t.Fatal(err)
 			}
 			var synchronous int
-			if err := db.writer.QueryRow("PRAGMA synchronous").Scan(&synchronous); err != nil || synchronous != 2 {
+			if err := db.direct("PRAGMA synchronous", &synchronous); err != nil || synchronous != 2 {
 				t.Errorf("synchronous is %d, %v; want 2 (FULL)", synchronous, err)
 			}
 			for _, file := range []string{path, path + "-wal"} {
@@ -95,7 +114,9 @@ func TestOpenURLs(t *testing.T) {
 		code core.Code
 		text string
 	}{
-		{"postgres://localhost/terrace", core.Invalid, "sqlite://PATH"},
+		{"mysql://localhost/terrace", core.Invalid, "postgres://HOST/DATABASE"},
+		{"postgres://127.0.0.1:1/terrace", core.Unavailable, "cannot be reached"},
+		{"postgres://ana:hunter2@/%zz", core.Invalid, "postgres://USER"},
 		{"", core.Invalid, "names no database"},
 		{"sqlite://", core.Invalid, "names no database"},
 		{":memory:", core.Invalid, "names no database"},
@@ -140,7 +161,7 @@ func TestDamagedFile(t *testing.T) {
 
 	newer := filepath.Join(dir, "newer.db")
 	db := openAt(t, newer)
-	if _, err := db.writer.Exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)"); err != nil {
+	if err := db.direct("INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)"); err != nil {
 		t.Fatal(err)
 	}
 	_ = db.Close()
@@ -190,10 +211,10 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	var pages int
-	if err := db.writer.QueryRow("PRAGMA page_count").Scan(&pages); err != nil {
+	if err := db.direct("PRAGMA page_count", &pages); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.writer.Exec(fmt.Sprintf("PRAGMA max_page_count = %d", pages+5)); err != nil {
+	if err := db.direct(fmt.Sprintf("PRAGMA max_page_count = %d", pages+5)); err != nil {
 		t.Fatal(err)
 	}
 	big := func(tx core.Tx) error { return tx.PutSecret("shop", "dev", "BIG", make([]byte, 1<<20)) }
@@ -201,7 +222,7 @@ func TestFullDisk(t *testing.T) {
 	if core.CodeOf(err) != core.Unavailable || !strings.Contains(core.MessageOf(err), "full") {
 		t.Fatalf("got %v (%s), want unavailable", err, core.CodeOf(err))
 	}
-	if _, err := db.writer.Exec("PRAGMA max_page_count = 1000000"); err != nil {
+	if err := db.direct("PRAGMA max_page_count = 1000000"); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Update(t.Context(), big); err != nil { // goes on when there is room
@@ -236,7 +257,7 @@ func TestInvariants(t *testing.T) {
 		"INSERT INTO event_head VALUES (2, 0, '')",
 		"UPDATE projects SET created = 'yesterday'",
 	} {
-		if _, err := db.writer.Exec(statement); err == nil {
+		if err := db.direct(statement); err == nil {
 			t.Errorf("accepted: %s", statement)
 		}
 	}
@@ -297,7 +318,7 @@ func TestVerifyEvents(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			db := fill(t)
-			if _, err := db.writer.Exec(tampering); err != nil {
+			if err := db.direct(tampering); err != nil {
 				t.Fatal(err)
 			}
 			if _, _, err := db.VerifyEvents(t.Context()); core.CodeOf(err) != core.Conflict {

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -14,38 +13,26 @@ import (
 	"github.com/terrace-cd/terrace/internal/core"
 )
 
-// Update runs f in a transaction that holds the write lock from its beginning.
-func (db *DB) Update(ctx context.Context, f func(core.Tx) error) error {
-	return db.transact(ctx, db.writer, nil, f)
-}
-
-// View runs f on a snapshot, beside any writer.
-func (db *DB) View(ctx context.Context, f func(core.Tx) error) error {
-	return db.transact(ctx, db.reader, &sql.TxOptions{ReadOnly: true}, f)
-}
-
-func (db *DB) transact(ctx context.Context, pool *sql.DB, options *sql.TxOptions, f func(core.Tx) error) error {
-	sqlTx, err := pool.BeginTx(ctx, options)
-	if err != nil {
-		return db.explain(err)
-	}
-	defer func() { _ = sqlTx.Rollback() }() // does nothing after a commit
-	if err := f(&tx{ctx: ctx, db: db, sql: sqlTx, now: db.clock().UTC().Truncate(time.Microsecond)}); err != nil {
-		return err
-	}
-	return db.explain(sqlTx.Commit())
-}
-
 // tx implements core.Tx. Its methods are in the file named after what they store.
 type tx struct {
-	ctx context.Context
-	db  *DB
-	sql *sql.Tx
-	now time.Time // one instant for the whole transaction, as in PostgreSQL
+	ctx     context.Context
+	db      *DB
+	session *session
+	now     time.Time // one instant for the whole update
+	failed  error     // why nothing of it may be stored, whatever its function makes of it
 }
 
-// Now returns the time of the transaction.
-func (t *tx) Now() time.Time { return t.now }
+// Now returns the time of the transaction. A snapshot asks for it when it is needed.
+func (t *tx) Now() time.Time {
+	if t.now.IsZero() {
+		var err error
+		if t.now, err = t.db.dialect.now(t.ctx, t.session.conn); err != nil {
+			t.failed = t.db.explain(err)
+			t.now = time.Now().UTC().Truncate(time.Microsecond)
+		}
+	}
+	return t.now
+}
 
 // NextFence counts up for ever.
 func (t *tx) NextFence() (fence int64, err error) {
@@ -55,14 +42,14 @@ func (t *tx) NextFence() (fence int64, err error) {
 
 // BlobKeys returns the key of every blob that a row names.
 func (t *tx) BlobKeys() ([]string, error) {
-	return list(t, scanString, "SELECT blob FROM state_versions WHERE blob <> '' UNION SELECT blob FROM recovered")
+	return list(t, scanString, "SELECT blob FROM state_versions WHERE blob <> '' UNION SELECT blob FROM recovered ORDER BY 1")
 }
 
 // exec runs a statement and returns how many rows it changed.
 func (t *tx) exec(query string, args ...any) (int64, error) {
-	result, err := t.sql.ExecContext(t.ctx, query, args...)
+	result, err := t.session.exec(t.ctx, query, args...)
 	if err != nil {
-		return 0, t.db.explain(err)
+		return 0, t.explain(err)
 	}
 	return result.RowsAffected()
 }
@@ -76,11 +63,12 @@ func (t *tx) change(what, query string, args ...any) error {
 	return err
 }
 
-// add is exec for an insert; conflict is what to say when the row exists already.
+// add is exec for an insert; conflict is what to say when the row exists already,
+// which is no reason to give up the transaction.
 func (t *tx) add(conflict, query string, args ...any) error {
-	_, err := t.exec(query, args...)
-	if core.CodeOf(err) == core.Conflict {
-		return &core.Error{Code: core.Conflict, Message: conflict, Cause: err}
+	n, err := t.exec(query+" ON CONFLICT DO NOTHING", args...)
+	if err == nil && n == 0 {
+		return core.Errorf(core.Conflict, "%s", conflict)
 	}
 	return err
 }
@@ -92,29 +80,46 @@ type row interface{ Scan(dest ...any) error }
 
 // get reads one row; what names it when it is missing.
 func get[T any](t *tx, what string, scan func(row) (T, error), query string, args ...any) (T, error) {
-	v, err := scan(t.sql.QueryRowContext(t.ctx, query, args...))
-	if errors.Is(err, sql.ErrNoRows) {
-		var zero T
-		return zero, missing(what)
+	all, err := list(t, scan, query, args...)
+	if err == nil && len(all) == 0 {
+		err = missing(what)
 	}
-	return v, t.db.explain(err)
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	return all[0], nil
 }
 
 // list reads all rows.
 func list[T any](t *tx, scan func(row) (T, error), query string, args ...any) (all []T, err error) {
-	rows, err := t.sql.QueryContext(t.ctx, query, args...)
+	ctx, cancel := context.WithTimeout(t.ctx, statementWithin)
+	defer cancel()
+	rows, err := t.session.query(ctx, query, args...)
 	if err != nil {
-		return nil, t.db.explain(err)
+		return nil, t.explain(err)
 	}
 	defer func() { _ = rows.Close() }() // Err below has told
 	for rows.Next() {
 		v, err := scan(rows)
 		if err != nil {
-			return nil, t.db.explain(err)
+			return nil, t.explain(err)
 		}
 		all = append(all, v)
 	}
-	return all, t.db.explain(rows.Err())
+	return all, t.explain(rows.Err())
+}
+
+// explain is the database's explain, and notes what the transaction cannot survive.
+func (t *tx) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	explained := t.db.explain(err)
+	if t.failed == nil && t.db.dialect.reverts(err) {
+		t.failed = explained
+	}
+	return explained
 }
 
 func scanString(r row) (s string, err error) { return s, r.Scan(&s) }

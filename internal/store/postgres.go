@@ -1,0 +1,113 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"github.com/terrace-cd/terrace/internal/core"
+)
+
+// writeLock is the advisory lock of whoever writes, among all servers on a database.
+// It ends with the transaction, and with the connection.
+const writeLock = 0x7465727261636501 // "terrace", 1
+
+// connectWithin bounds making a connection.
+const connectWithin = 10 * time.Second
+
+// postgresReaders bounds the connections that read.
+const postgresReaders = 16
+
+var postgresDialect = dialect{
+	migrations: "migrations/postgres", goose: goose.DialectPostgres,
+	// READ COMMITTED: writers wait for the lock first, so that every statement sees all
+	// that the writers before it have stored.
+	write: "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", read: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+	rewrite: numbered(),
+	lock: func(ctx context.Context, conn *sql.Conn) (now time.Time, err error) {
+		var locked any
+		err = conn.QueryRowContext(ctx, "SELECT pg_advisory_xact_lock($1), clock_timestamp()", writeLock).Scan(&locked, &now)
+		return now.UTC(), err
+	},
+	now: func(ctx context.Context, conn *sql.Conn) (now time.Time, err error) {
+		err = conn.QueryRowContext(ctx, "SELECT clock_timestamp()").Scan(&now)
+		return now.UTC(), err
+	},
+	// After an error, PostgreSQL answers COMMIT with a rollback that looks like success.
+	reverts: func(error) bool { return true },
+}
+
+// openPostgres opens a PostgreSQL database.
+func (db *DB) openPostgres(ctx context.Context, databaseURL string) error {
+	config, err := pgx.ParseConfig(databaseURL)
+	if err != nil {
+		// The error of the library may quote the URL, with the password.
+		return core.Errorf(core.Invalid, "the database URL cannot be used; it has the form postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full (the password may come from PGPASSWORD or a .pgpass file)")
+	}
+	db.name, db.dialect = redacted(databaseURL), &postgresDialect
+	config.ConnectTimeout = connectWithin
+	// Keep-alive finds a peer that is gone without a word.
+	config.DialFunc = (&net.Dialer{Timeout: connectWithin, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 4}}).DialContext
+	for name, value := range map[string]string{
+		"application_name":   "terrace",
+		"synchronous_commit": "on", // what is acknowledged is on disk, whatever the server's default
+		"timezone":           "UTC",
+		// A server that hangs in a transaction must not stop the others for ever.
+		"idle_in_transaction_session_timeout": "30s",
+		"statement_timeout":                   "60s",
+	} {
+		config.RuntimeParams[name] = value
+	}
+	db.writer = newSessions(stdlib.OpenDB(*config), db.dialect, 1)
+	if err := db.requireOwnDatabase(ctx); err != nil {
+		return err
+	}
+	// Servers that start at once migrate one after the other.
+	locker, err := lock.NewPostgresSessionLocker()
+	if err != nil {
+		return err
+	}
+	if err := db.migrate(ctx, goose.WithSessionLocker(locker)); err != nil {
+		return err
+	}
+	db.readers = newSessions(stdlib.OpenDB(*config), db.dialect, postgresReaders)
+	return nil
+}
+
+// requireOwnDatabase refuses a database with another program's tables.
+func (db *DB) requireOwnDatabase(ctx context.Context) error {
+	var tables int64
+	var ours bool
+	if err := db.writer.db.QueryRowContext(ctx, `SELECT count(*), coalesce(bool_or(table_name = 'event_head'), false) OR count(*) FILTER (WHERE table_name = 'goose_db_version') = count(*)
+		FROM information_schema.tables WHERE table_schema = current_schema()`).Scan(&tables, &ours); err != nil {
+		return db.explain(err)
+	}
+	if tables > 0 && !ours {
+		return core.Errorf(core.Invalid, "%s holds tables of another program; give Terrace a database, or a schema (?search_path=terrace), of its own", db.name)
+	}
+	return nil
+}
+
+// redacted is a URL without its password.
+func redacted(databaseURL string) string {
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		return "the database"
+	}
+	query := u.Query()
+	if query.Has("password") {
+		query.Del("password")
+		u.RawQuery = query.Encode()
+	}
+	if u.User != nil {
+		u.User = url.User(u.User.Username())
+	}
+	return u.String()
+}
