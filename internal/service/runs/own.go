@@ -53,10 +53,11 @@ func (s *Service) RecoveredState(ctx context.Context, c Caller, id string) ([]by
 		if err != nil {
 			return err
 		}
-		ok := false
-		if entry, ok, err = state.ToStore(tx, was); err == nil && !ok {
+		found, ok, err := state.ToStore(tx, was)
+		if err == nil && !ok {
 			err = core.Errorf(core.NotFound, "the recovery slot of %s holds nothing of %s", run.Instance(), was.ID)
 		}
+		entry = found
 		return err
 	}); err != nil {
 		return nil, err
