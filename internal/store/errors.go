@@ -42,6 +42,8 @@ func (db *DB) explain(err error) error {
 		return core.Errorf(core.Internal, "%s is damaged or not a database; stop the server and restore it from a backup: %w", db.path, err)
 	}
 	switch e.Code() {
+	case sqlite3.SQLITE_CONSTRAINT_TRIGGER: // the only triggers are those of closeForEver
+		return core.Errorf(core.Unavailable, "%s was %s; start the server with --database and that one", db.name, e.Error())
 	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
 		return core.Errorf(core.Conflict, "it exists already: %w", err)
 	case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -68,7 +69,17 @@ func (db *DB) requireOwnFile(ctx context.Context) error {
 	if tables > 0 && id != applicationID {
 		return core.Errorf(core.Invalid, "%s is a SQLite database of another program; give Terrace a file of its own", db.path)
 	}
-	return nil
+	var moved string
+	err := db.writer.db.QueryRowContext(ctx, "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = 'moved_counters_insert'").Scan(&moved)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	} else if err != nil {
+		return db.explain(err)
+	}
+	_, moved, _ = strings.Cut(moved, movedPrefix)
+	moved, _, _ = strings.Cut(moved, "'); END")
+	moved = strings.ReplaceAll(moved, "''", "'")
+	return core.Errorf(core.Conflict, "%s was moved to %s and is not used any more; start the server with --database and that one", db.path, moved)
 }
 
 // parsePath returns the file that a database URL names.

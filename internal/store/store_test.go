@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -433,15 +434,26 @@ func TestWaiting(t *testing.T) {
 	}
 }
 
+// BenchmarkUpdate is what a small change costs, alone and among others.
 func BenchmarkUpdate(b *testing.B) {
-	db, err := Open(b.Context(), filepath.Join(b.TempDir(), "terrace.db"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
-	for b.Loop() {
-		if err := db.Update(b.Context(), func(tx core.Tx) error { return tx.AddEvent(core.Event{By: "server", Kind: "test"}) }); err != nil {
-			b.Fatal(err)
+	server := testkit.PostgresServer(b)
+	for _, writers := range []int{1, 32, 256} {
+		for name, url := range map[string]string{"SQLite": filepath.Join(b.TempDir(), "terrace.db"), "PostgreSQL": server.Database(b)} {
+			b.Run(fmt.Sprintf("%s/%d", name, writers), func(b *testing.B) {
+				db, err := Open(b.Context(), url)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer func() { _ = db.Close() }()
+				b.SetParallelism(max(1, writers/runtime.GOMAXPROCS(0)))
+				b.RunParallel(func(p *testing.PB) {
+					for p.Next() {
+						if err := db.Update(b.Context(), func(tx core.Tx) error { return tx.AddEvent(core.Event{By: "server", Kind: "test"}) }); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			})
 		}
 	}
 }
