@@ -4,6 +4,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -43,6 +45,7 @@ import (
 type Options struct {
 	Data     string // folder for everything
 	Listen   string // address, default 127.0.0.1:8750
+	URL      string // where runners and webhooks reach the server; default: Listen
 	Database string // default: a SQLite file in Data
 	Storage  string // folder of states and other blobs, default: one in Data
 	Poll     time.Duration
@@ -114,6 +117,13 @@ func (o *Options) defaults() error {
 		}
 		o.Storage = folder
 	}
+	if o.URL != "" {
+		u, err := url.Parse(o.URL)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" {
+			return core.Errorf(core.Invalid, "%q is no URL at which a server can be reached, such as https://terrace.example.com", o.URL)
+		}
+		o.URL = strings.TrimRight(o.URL, "/")
+	}
 	if o.Exe == "" {
 		if o.Exe, err = os.Executable(); err != nil {
 			return err
@@ -150,7 +160,7 @@ func Start(ctx context.Context, o Options) (_ *App, err error) {
 			_ = listener.Close()
 		}
 	}()
-	a.url = "http://" + reachable(listener.Addr().String())
+	a.url = cmp.Or(o.URL, "http://"+reachable(listener.Addr().String()))
 	if a.store, err = store.Open(ctx, o.Database); err != nil {
 		return nil, err
 	}
@@ -272,7 +282,7 @@ func (a *App) firstToken(ctx context.Context, s *access.Service) error {
 	return err
 }
 
-// URL is where the server answers, as seen from this machine.
+// URL is where the server is reached.
 func (a *App) URL() string { return a.url }
 
 // Token is the admin token; "" when somebody took its file away.

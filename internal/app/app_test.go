@@ -193,3 +193,22 @@ func hook(t *testing.T, url, secret, body string) int {
 	_ = resp.Body.Close()
 	return resp.StatusCode
 }
+
+func TestTheAddressThatOthersUse(t *testing.T) {
+	for _, bad := range []string{"terrace.example.com", "ftp://terrace.example.com", "https://", "https://terrace.example.com/?a=b", ":"} {
+		_, err := app.Start(t.Context(), app.Options{Data: t.TempDir(), Listen: "127.0.0.1:0", URL: bad})
+		if core.CodeOf(err) != core.Invalid || !strings.Contains(err.Error(), bad) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	a, err := app.Start(t.Context(), app.Options{Data: t.TempDir(), Listen: "127.0.0.1:0", URL: "https://terrace.example.com/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.URL() != "https://terrace.example.com" {
+		t.Errorf("it is reached at %s", a.URL())
+	}
+	if err := a.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

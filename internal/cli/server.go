@@ -54,6 +54,7 @@ the server does not touch them.`,
 	f := c.Flags()
 	f.StringVar(&o.Data, "data", defaultData(), "folder for everything the server keeps")
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:8750", "address to listen on")
+	f.StringVar(&o.URL, "url", "", "where runners and webhooks reach the server, when a proxy is in between (default: where it listens)")
 	f.StringVar(&o.Database, "database", "", "database (default: SQLite in the data folder)")
 	f.StringVar(&o.Storage, "storage", "", "folder of states (default: one in the data folder)")
 	f.DurationVar(&o.Poll, "poll", 30*time.Second, "how often branches are read when no webhook says so")
