@@ -69,7 +69,8 @@ type Options struct {
 // App is a running server.
 type App struct {
 	options Options
-	store   core.Store
+	store   *store.DB
+	wire    *store.Wire // nil when no other server can be on the database
 	sources *source.Source
 	server  *http.Server
 	url     string
@@ -104,6 +105,9 @@ func (o *Options) defaults() error {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Database == "" {
+		o.Database = os.Getenv("TERRACE_DATABASE") // which keeps a password out of the list of processes
 	}
 	if o.Database == "" {
 		o.Database = filepath.Join(o.Data, "terrace.db")
@@ -168,8 +172,8 @@ func Start(ctx context.Context, o Options) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	a.leader = &leader{store: a.store, shared: strings.HasPrefix(o.Database, "postgres"), holder: id, url: a.URL, log: o.Log}
-	handler, loops, err := a.build(ctx)
+	a.leader = &leader{store: a.store, shared: a.store.Shared(), holder: id, url: a.URL, log: o.Log}
+	handler, always, err := a.build(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -178,13 +182,14 @@ func Start(ctx context.Context, o Options) (_ *App, err error) {
 	a.server = &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug), BaseContext: func(net.Listener) context.Context { return workCtx }}
 	go func() { a.serve <- a.server.Serve(listener) }()
-	a.leader.loops = loops
+	a.work.Go(func() { always(workCtx) })
 	a.work.Go(func() { a.leader.run(workCtx) })
 	return a, nil
 }
 
-// build makes the parts and wires them. The loops run until their context ends.
-func (a *App) build(ctx context.Context) (http.Handler, []func(context.Context), error) {
+// build makes the parts and wires them. What it returns runs until its context ends, on
+// every server; the leader's loops on one.
+func (a *App) build(ctx context.Context) (http.Handler, func(context.Context), error) {
 	o := a.options
 	keyring, made, err := seal.Open(filepath.Join(o.Data, "master.key"))
 	if err != nil {
@@ -206,6 +211,9 @@ func (a *App) build(ctx context.Context) (http.Handler, []func(context.Context),
 	}
 	a.sources = sources
 	changes := bus.New()
+	if a.wire = a.store.Wire(); a.wire != nil {
+		changes.Forward = a.wire.Say
+	}
 	evaluator := &wanted.Evaluator{Store: a.store, Source: sources, Blobs: blobs, Seal: keyring}
 	states := state.New(a.store, blobs, keyring)
 	newer, err := states.AdoptNewer(ctx, state.HoldNewer)
@@ -235,10 +243,37 @@ func (a *App) build(ctx context.Context) (http.Handler, []func(context.Context),
 	poller := &jobs.Poller{Projects: projectService, Every: o.Poll, Log: o.Log}
 	keeper := &jobs.Keeper{Store: a.store, Blobs: blobs, KeepLogs: o.KeepLogs, Log: o.Log}
 	loop := &reconcile.Reconciler{Store: a.store, Wanted: evaluator, Runs: runService, Bus: changes, Log: o.Log}
+	always, ask := a.listen(changes, poller)
 	api := &httpapi.API{Access: accessService, Board: boardService, Bus: changes, Projects: projectService, Rollouts: rolloutService, Runs: runService,
-		State: states, Wanted: evaluator, Store: a.store, Log: o.Log, Ask: poller.Ask, Version: o.Version}
+		State: states, Wanted: evaluator, Store: a.store, Log: o.Log, Ask: ask, Version: o.Version}
 	api.Pages = web.New(httpapi.Pages{API: api}, web.Options{Version: o.Version})
-	return api.Handler(), []func(context.Context){loop.Run, exec.Run, poller.Run, keeper.Run}, nil
+	a.leader.loops = []func(context.Context){loop.Run, exec.Run, poller.Run, keeper.Run}
+	return api.Handler(), always, nil
+}
+
+// pollTopic begins the topic by which a server that got a webhook asks the one that
+// reads branches.
+const pollTopic = "poll:"
+
+// listen connects this server with the others on its database: what to run for it, and
+// how to ask for the reading of a branch.
+func (a *App) listen(changes *bus.Bus, poller *jobs.Poller) (run func(context.Context), ask func(project string)) {
+	if a.wire == nil {
+		return func(context.Context) {}, poller.Ask
+	}
+	run = func(ctx context.Context) {
+		a.wire.Run(ctx, func(topic string) {
+			if project, ok := strings.CutPrefix(topic, pollTopic); ok {
+				poller.Ask(project)
+				return
+			}
+			changes.Heard(topic)
+		})
+	}
+	return run, func(project string) {
+		poller.Ask(project)
+		a.wire.Say(pollTopic + project)
+	}
 }
 
 // refuseNewKey stops a server whose master key is gone while what it sealed is still

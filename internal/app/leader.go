@@ -142,3 +142,6 @@ func (l *leader) free(ctx context.Context) {
 		l.log.Debug("giving the lease back", "error", err) // it ends by itself
 	}
 }
+
+// Leads reports whether this server decides for all on its database.
+func (a *App) Leads() bool { return a.leader.leads.Load() }

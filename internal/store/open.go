@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/pressly/goose/v3"
 
 	"github.com/terrace-cd/terrace/internal/core"
@@ -28,6 +29,7 @@ var migrations embed.FS
 type DB struct {
 	name    string // for messages: a path, or a URL without its password
 	path    string // of a SQLite file
+	config  *pgx.ConnConfig
 	clock   func() time.Time
 	dialect *dialect
 	writer  *sessions // one connection
@@ -75,6 +77,9 @@ func isPostgres(url string) bool {
 }
 
 func (db *DB) isPostgres() bool { return db.path == "" }
+
+// Shared reports whether several servers can use the database.
+func (db *DB) Shared() bool { return db.isPostgres() }
 
 // migrate brings the schema up to date.
 func (db *DB) migrate(ctx context.Context, options ...goose.ProviderOption) error {

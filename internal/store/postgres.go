@@ -65,6 +65,7 @@ func (db *DB) openPostgres(ctx context.Context, databaseURL string) error {
 	} {
 		config.RuntimeParams[name] = value
 	}
+	db.config = config
 	db.writer = newSessions(stdlib.OpenDB(*config), db.dialect, 1)
 	if err := db.requireOwnDatabase(ctx); err != nil {
 		return err

@@ -190,3 +190,53 @@ func TestForeignPostgreSQL(t *testing.T) {
 		t.Errorf("a database of a newer release: %v", err)
 	}
 }
+
+// TestWire: what one server says, the others hear, also after the database restarted.
+func TestWire(t *testing.T) {
+	server := testkit.PostgresServer(t)
+	url := server.Database(t)
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	var wires []*Wire
+	heard := []chan string{make(chan string, 100), make(chan string, 100)}
+	for i := range heard {
+		w := openAt(t, url).Wire()
+		wires = append(wires, w)
+		running.Go(func() { w.Run(ctx, func(topic string) { heard[i] <- topic }) })
+	}
+	said := func(from, to int, topic string) {
+		t.Helper()
+		testkit.Eventually(t, 20*time.Second, "what was said", func() bool {
+			wires[from].Say(topic) // again: nobody may have listened yet
+			select {
+			case got := <-heard[to]:
+				return got == topic
+			case <-time.After(50 * time.Millisecond):
+				return false
+			}
+		})
+	}
+	said(0, 1, "shop")
+	said(1, 0, "log:r-1")
+	for len(heard[0]) > 0 {
+		if topic := <-heard[0]; topic == "shop" {
+			t.Error("a server hears itself")
+		}
+	}
+	server.Stop()
+	server.Start(t)
+	testkit.Eventually(t, 20*time.Second, "a look at everything", func() bool {
+		select {
+		case topic := <-heard[1]:
+			return topic == ""
+		default:
+			return false
+		}
+	})
+	said(0, 1, "blog")
+	if open(t).Wire() != nil {
+		t.Error("SQLite has a wire")
+	}
+}

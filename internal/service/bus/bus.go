@@ -10,6 +10,10 @@ import (
 
 // Bus is an in-process publisher. The zero value is not usable; call New.
 type Bus struct {
+	// Forward is called with every topic of Changed, for other servers. Set it before
+	// the bus is used.
+	Forward func(topic string)
+
 	mu   sync.Mutex
 	subs map[*sub]struct{}
 }
@@ -32,10 +36,18 @@ func New() *Bus { return &Bus{subs: map[*sub]struct{}{}} }
 // It never blocks: a listener that was not yet woken from an earlier change is not
 // woken twice.
 func (b *Bus) Changed(project string) {
+	if b.Forward != nil {
+		b.Forward(project)
+	}
+	b.Heard(project)
+}
+
+// Heard is Changed for what another server said; "" wakes everybody.
+func (b *Bus) Heard(project string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for s := range b.subs {
-		if s.project == project || s.project == "" && !isLog(project) {
+		if s.project == project || s.project == "" && !isLog(project) || project == "" {
 			select {
 			case s.ch <- struct{}{}:
 			default:
