@@ -1,11 +1,3 @@
-// Package blob keeps immutable objects: sealed states and other things too large for
-// a row. Folder keeps them as files.
-//
-// It is a small store of our own because a state write may only be acknowledged once
-// it would survive a power cut: the file is synced, then renamed into place, then its
-// folder is synced. The fileblob of gocloud.dev renames without syncing anything. For
-// object storage, whose services promise that themselves, gocloud.dev/blob is the
-// library to use.
 package blob
 
 import (
@@ -17,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -54,16 +45,11 @@ func Open(dir string) (*Folder, error) {
 	return &Folder{dir: dir}, nil
 }
 
-var keyRE = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$`)
-
-// maxKey keeps a key, which becomes a file name, below what file systems take.
-const maxKey = 200
-
 // path returns where a key's file is: in one of 256 folders, so that none grows too
 // large, with ~, which no key has, for /.
 func (f *Folder) path(key string) (string, error) {
-	if len(key) > maxKey || !keyRE.MatchString(key) {
-		return "", core.Errorf(core.Invalid, "%q is not a blob's key", key)
+	if err := checkKey(key); err != nil {
+		return "", err
 	}
 	sum := sha256.Sum256([]byte(key))
 	return filepath.Join(f.dir, hex.EncodeToString(sum[:1]), strings.ReplaceAll(key, "/", "~")), nil
@@ -170,13 +156,14 @@ func (f *Folder) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// List returns all keys, sorted.
-func (f *Folder) List(ctx context.Context) ([]string, error) {
+// List returns what is there, by key. An object that is deleted meanwhile may be
+// missing or not.
+func (f *Folder) List(ctx context.Context) ([]core.StoredBlob, error) {
 	folders, err := os.ReadDir(f.dir)
 	if err != nil {
 		return nil, explain("listing blobs failed", err)
 	}
-	var keys []string
+	var all []core.StoredBlob
 	for _, folder := range folders {
 		if err := ctx.Err(); err != nil {
 			return nil, explain("listing blobs was given up", err)
@@ -189,11 +176,21 @@ func (f *Folder) List(ctx context.Context) ([]string, error) {
 			return nil, explain("listing blobs failed", err)
 		}
 		for _, file := range files {
-			keys = append(keys, strings.ReplaceAll(file.Name(), "~", "/"))
+			info, err := file.Info()
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			} else if err != nil {
+				return nil, explain("listing blobs failed", err)
+			}
+			all = append(all, core.StoredBlob{Key: strings.ReplaceAll(file.Name(), "~", "/"), Size: info.Size(), Modified: info.ModTime()})
 		}
 	}
-	slices.Sort(keys)
-	return keys, nil
+	sortByKey(all)
+	return all, nil
+}
+
+func sortByKey(all []core.StoredBlob) {
+	slices.SortFunc(all, func(a, b core.StoredBlob) int { return strings.Compare(a.Key, b.Key) })
 }
 
 // syncDir makes the names in a folder durable.

@@ -186,13 +186,21 @@ type Blobs interface {
 	BlobKeys() ([]string, error)
 }
 
-// BlobStore keeps immutable objects. Put has synced the object when it returns; a
-// key is never written twice with other content.
+// BlobStore keeps immutable objects. Put has the object durable when it returns; a
+// key is never written twice with other content, and the same content again is
+// accepted. Every call returns within a bound, whatever the storage does.
 type BlobStore interface {
 	Put(ctx context.Context, key string, data []byte) error
 	Get(ctx context.Context, key string) ([]byte, error) // NotFound
-	Delete(ctx context.Context, key string) error
-	List(ctx context.Context) ([]string, error)
+	Delete(ctx context.Context, key string) error        // no error when there is none
+	List(ctx context.Context) ([]StoredBlob, error)      // by key
+}
+
+// StoredBlob is what a list tells of an object.
+type StoredBlob struct {
+	Key      string
+	Size     int64     // bytes, as stored
+	Modified time.Time // by the clock of the storage
 }
 
 // Sealer encrypts what is stored. The purpose (for example the blob's key) is bound

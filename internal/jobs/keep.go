@@ -69,8 +69,8 @@ func (k *Keeper) Orphans(ctx context.Context, suspects map[string]bool) (map[str
 		return nil, err
 	}
 	next := map[string]bool{}
-	for _, key := range stored {
-		switch {
+	for _, b := range stored {
+		switch key := b.Key; {
 		case named[key]:
 		case suspects[key]:
 			if err := k.Blobs.Delete(ctx, key); err != nil {

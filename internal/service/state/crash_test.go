@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -81,7 +80,7 @@ func TestKill(t *testing.T) {
 			}
 			keys, err := b.blobs.List(t.Context())
 			if err != nil || len(keys) != 2+c.orphan {
-				t.Errorf("blobs %s, %v; want %d", strings.Join(keys, " "), err, 2+c.orphan)
+				t.Errorf("blobs %v, %v; want %d", keys, err, 2+c.orphan)
 			}
 			if _, _, err := b.db.VerifyEvents(t.Context()); err != nil {
 				t.Error(err)

@@ -80,7 +80,7 @@ func (s *Service) adoptLost(ctx context.Context, lost core.Run) error {
 
 // orphans lists the states in storage that no row names, with their instances.
 func (s *Service) orphans(ctx context.Context) ([]Newer, error) {
-	keys, err := s.blobs.List(ctx)
+	blobs, err := s.blobs.List(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,8 @@ func (s *Service) orphans(ctx context.Context) ([]Newer, error) {
 			rows[key] = true
 		}
 		var instances map[string]Newer
-		for _, key := range keys {
+		for _, stored := range blobs {
+			key := stored.Key
 			name, isState := strings.CutPrefix(key, blobPrefix)
 			id, instance, ok := strings.Cut(name, ".")
 			written, dated := core.IDTime(id)

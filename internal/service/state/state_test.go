@@ -247,9 +247,9 @@ func TestWriteAndRead(t *testing.T) {
 		t.Fatalf("blobs %v, %v", keys, err)
 	}
 	for _, key := range keys {
-		sealed, err := b.blobs.Get(t.Context(), key)
+		sealed, err := b.blobs.Get(t.Context(), key.Key)
 		if err != nil || bytes.Contains(sealed, []byte("hunter2")) || bytes.Contains(sealed, []byte("lineage")) {
-			t.Errorf("%s is readable, or %v", key, err)
+			t.Errorf("%s is readable, or %v", key.Key, err)
 		}
 	}
 	if _, _, err := b.db.VerifyEvents(t.Context()); err != nil {
