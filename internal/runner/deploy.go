@@ -106,7 +106,10 @@ func (a *attempt) open(out *progress) (*engine.Session, error) {
 		Grace: a.grace(), Output: out,
 	}
 	if o.Backend != "" {
-		o.Token = a.Token
+		if err := a.relayTo(o.Backend); err != nil {
+			return nil, err
+		}
+		o.Backend, o.Token = a.relay.url(), a.relay.password
 	}
 	for _, file := range a.job.VarFiles {
 		o.VarFiles = append(o.VarFiles, a.tree.File(file))
@@ -155,6 +158,9 @@ func (a *attempt) maskPlan(p *wire.Plan) {
 func (a *attempt) apply(session *engine.Session, did *progress, planned wire.Planned) (wire.After, error) {
 	applied, err := session.Apply(a.work)
 	partial := did.partial(planned.Plan)
+	if refused := a.settle(); refused != nil && applied.Stored {
+		applied.Stored, err = false, errors.Join(refused, err)
+	}
 	if !applied.Stored {
 		return wire.After{}, a.unknown(applied, partial, err)
 	}
@@ -183,7 +189,7 @@ func (a *attempt) unknown(applied engine.Applied, partial string, err error) err
 	if err != nil {
 		why = core.MessageOf(err)
 	}
-	kept := "The engine left no state behind"
+	kept := "The engine left no state behind that the server does not have"
 	if len(applied.Unsaved) > 0 {
 		kept = "The state that could not be stored is kept in the recovery slot"
 		if err := a.api.Recovered(a.report, a.Run, applied.Unsaved); err != nil {

@@ -392,3 +392,52 @@ resource "terraform_data" "one" {
 		t.Error("nothing is kept")
 	}
 }
+
+// The engine ends, and its state is spooled, while the server is away: everything is
+// delivered in order when it is back, exactly once.
+func TestStatesAreSpooledWhileTheServerIsAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, halting(blocks+"; touch OUT/done"))
+	w.start()
+	w.read("started")
+	w.away()
+	w.write("go", "")
+	w.read("done")
+	spooled := filepath.Join(w.dir, "states")
+	w.until("a spooled state", func() bool {
+		files, err := os.ReadDir(spooled)
+		if err != nil {
+			return false
+		}
+		n := 0
+		for _, f := range files {
+			if strings.HasSuffix(f.Name(), ".write") {
+				n++
+				content, err := os.ReadFile(filepath.Join(spooled, f.Name()))
+				if err == nil && strings.Contains(string(content), "lineage") {
+					t.Error("a state is spooled in clear")
+				}
+			}
+		}
+		return n >= 2 // the state, and the UNLOCK after it
+	})
+	w.back()
+	w.ends("succeeded")
+	if w.writes != 1 || w.lock != "" || len(w.resources()) != 3 {
+		t.Errorf("%d writes, lock %q, resources %q", w.writes, w.lock, w.resources())
+	}
+}
+
+// What the server refuses of what the engine was promised makes the outcome unknown.
+func TestASpooledStateThatIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, halting(blocks+"; touch OUT/done"))
+	w.start()
+	w.read("started")
+	w.away()
+	w.write("go", "")
+	w.read("done")
+	w.do(func() { w.keepState = func() int { return http.StatusConflict } })
+	w.back()
+	w.ends("unknown", "refused a state that reached it late (409)")
+}

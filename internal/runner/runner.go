@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/process"
 	"github.com/terrace-cd/terrace/internal/redact"
+	"github.com/terrace-cd/terrace/internal/spool"
 	"github.com/terrace-cd/terrace/internal/step/checkout"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
@@ -38,7 +40,8 @@ type attempt struct {
 
 	clock    *clock
 	mask     *redact.Redactor
-	spool    *spool
+	spool    *logSpool
+	relay    *relay  // nil when the stack has a backend of its own
 	out      *masked // the log
 	tree     *checkout.Tree
 	newHosts bool           // the plan creates or replaces something
@@ -125,7 +128,7 @@ func (a *attempt) execute(evict context.CancelCauseFunc) (err error) {
 			return err
 		}
 	}
-	a.spool, err = openSpool(filepath.Join(a.Dir, "log"), a.job.LogSeq, a.job.LogOffset,
+	a.spool, err = openSpool(a.Dir, a.job.LogSeq, a.job.LogOffset,
 		func(ctx context.Context, chunks []wire.LogChunk) error { return a.api.SendLogs(ctx, a.Run, chunks) })
 	if err != nil {
 		return err
@@ -135,11 +138,14 @@ func (a *attempt) execute(evict context.CancelCauseFunc) (err error) {
 
 	beats := a.startHeartbeat(evict)
 	done := a.perform()
+	if a.relay != nil {
+		err = errors.Join(err, a.relay.close())
+	}
 	v := a.judge(done)
 	if v.status != core.RunSucceeded && !errors.Is(done, errOver) {
 		a.say("%s: %s", v.status, v.message)
 	}
-	err = a.out.flush()
+	err = errors.Join(err, a.out.flush())
 	if a.report.Err() != nil {
 		beats.stop()
 		return errors.Join(errEvicted, a.closeTree())
@@ -173,6 +179,13 @@ func (a *attempt) finish(v *verdict) error {
 	}
 	for i := range f.Verified {
 		f.Verified[i].Name, f.Verified[i].Message = a.mask.String(f.Verified[i].Name), a.mask.String(f.Verified[i].Message)
+	}
+	report, err := json.Marshal(f)
+	if err == nil {
+		err = spool.PutFinish(a.Dir, report)
+	}
+	if err != nil {
+		a.say("the end of the run cannot be kept on disk, and is lost when the runner is: %v", err)
 	}
 	if err := a.api.Finish(a.report, a.Run, f); err != nil {
 		return fmt.Errorf("the end of the run (%s) could not be reported: %w", v.status, err)

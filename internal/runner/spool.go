@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"os"
 	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
 
+	"github.com/terrace-cd/terrace/internal/spool"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
@@ -24,40 +24,35 @@ const (
 	rewindAfter = 4 << 20
 )
 
-// spool carries a run's log to the server: written to a file first, delivered from it
+// logSpool carries a run's log to the server: written to a file first, delivered from it
 // in numbered chunks, so that the run neither loses a line nor grows in memory while the
 // server is away. Its text is masked and valid UTF-8 already.
-type spool struct {
+type logSpool struct {
 	send func(context.Context, []wire.LogChunk) error
-	file *os.File
+	file *spool.LogFile
 
 	mu      sync.Mutex
 	drained *sync.Cond
-	base    int64  // of the log, at the file's first byte
-	size    int64  // bytes in the file
-	sent    int64  // of the log: the server has everything before it
-	seq     int64  // of the last chunk that the server has
-	marks   []mark // where phases begin, from the one of sent on
-	err     error  // why no more is delivered
+	base    int64        // of the log, at the file's first byte
+	size    int64        // bytes in the file
+	sent    int64        // of the log: the server has everything before it
+	seq     int64        // of the last chunk that the server has
+	marks   []spool.Mark // where phases begin, from the one of sent on
+	err     error        // why no more is delivered
 	wake    chan struct{}
 	hurry   chan struct{} // a flush does not want to gather
 	done    chan struct{}
 	stop    context.CancelFunc
 }
 
-type mark struct {
-	at    int64
-	phase string
-}
-
 // openSpool starts delivering. seq and offset are what earlier attempts wrote.
-func openSpool(file string, seq, offset int64, send func(context.Context, []wire.LogChunk) error) (*spool, error) {
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
+func openSpool(dir string, seq, offset int64, send func(context.Context, []wire.LogChunk) error) (*logSpool, error) {
+	f, err := spool.CreateLog(dir, offset)
 	if err != nil {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background()) // delivering ends with close, whatever ended the run
-	s := &spool{send: send, file: f, base: offset, sent: offset, seq: seq, stop: stop,
+	s := &logSpool{send: send, file: f, base: offset, sent: offset, seq: seq, stop: stop,
 		wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), done: make(chan struct{})}
 	s.drained = sync.NewCond(&s.mu)
 	go s.deliver(ctx)
@@ -65,7 +60,7 @@ func openSpool(file string, seq, offset int64, send func(context.Context, []wire
 }
 
 // write appends text of a phase.
-func (s *spool) write(phase string, text []byte) error {
+func (s *logSpool) write(phase string, text []byte) error {
 	if len(text) == 0 {
 		return nil
 	}
@@ -77,10 +72,14 @@ func (s *spool) write(phase string, text []byte) error {
 	if s.err != nil {
 		return nil // a log that cannot be delivered must not stop the run
 	}
-	if n := len(s.marks); n == 0 || s.marks[n-1].phase != phase {
-		s.marks = append(s.marks, mark{s.base + s.size, phase})
+	if n := len(s.marks); n == 0 || s.marks[n-1].Phase != phase {
+		m := spool.Mark{At: s.base + s.size, Phase: phase}
+		if err := s.file.Mark(m); err != nil {
+			return err
+		}
+		s.marks = append(s.marks, m)
 	}
-	n, err := s.file.WriteAt(text, s.size)
+	n, err := s.file.Text.WriteAt(text, s.size)
 	s.size += int64(n)
 	if err != nil {
 		return err
@@ -96,7 +95,7 @@ func poke(c chan struct{}) {
 	}
 }
 
-func (s *spool) deliver(ctx context.Context) {
+func (s *logSpool) deliver(ctx context.Context) {
 	defer close(s.done)
 	for {
 		select {
@@ -127,24 +126,24 @@ func (s *spool) deliver(ctx context.Context) {
 }
 
 // next reads what is to be sent now, and the offset at its end.
-func (s *spool) next() (chunks []wire.LogChunk, end int64, err error) {
+func (s *logSpool) next() (chunks []wire.LogChunk, end int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	end = s.sent
 	for m := 0; end < s.base+s.size && end-s.sent < maxRequest; {
-		for m+1 < len(s.marks) && s.marks[m+1].at <= end {
+		for m+1 < len(s.marks) && s.marks[m+1].At <= end {
 			m++
 		}
 		limit := s.base + s.size
 		if m+1 < len(s.marks) {
-			limit = s.marks[m+1].at
+			limit = s.marks[m+1].At
 		}
 		text := make([]byte, min(maxChunk, limit-end))
-		if _, err := s.file.ReadAt(text, end-s.base); err != nil {
+		if _, err := s.file.Text.ReadAt(text, end-s.base); err != nil {
 			return nil, end, err
 		}
 		text = text[:cut(text)]
-		chunks = append(chunks, wire.LogChunk{Seq: s.seq + int64(len(chunks)) + 1, Offset: end, Phase: s.marks[m].phase, Text: string(text)})
+		chunks = append(chunks, wire.LogChunk{Seq: s.seq + int64(len(chunks)) + 1, Offset: end, Phase: s.marks[m].Phase, Text: string(text)})
 		end += int64(len(text))
 	}
 	return chunks, end, nil
@@ -169,7 +168,7 @@ func cut(text []byte) int {
 	return len(text)
 }
 
-func (s *spool) delivered(chunks []wire.LogChunk, end int64, err error) {
+func (s *logSpool) delivered(chunks []wire.LogChunk, end int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.drained.Broadcast()
@@ -178,11 +177,11 @@ func (s *spool) delivered(chunks []wire.LogChunk, end int64, err error) {
 		return
 	}
 	s.sent, s.seq = end, s.seq+int64(len(chunks))
-	for len(s.marks) > 1 && s.marks[1].at <= end {
+	for len(s.marks) > 1 && s.marks[1].At <= end {
 		s.marks = s.marks[1:]
 	}
 	if end == s.base+s.size && s.size >= rewindAfter {
-		if s.err = s.file.Truncate(0); s.err == nil {
+		if s.err = s.file.Rewind(end); s.err == nil {
 			s.base, s.size = end, 0
 		}
 	}
@@ -190,7 +189,7 @@ func (s *spool) delivered(chunks []wire.LogChunk, end int64, err error) {
 
 // flush waits until the server has everything that was written before, or refuses it,
 // or ctx ends.
-func (s *spool) flush(ctx context.Context) error {
+func (s *logSpool) flush(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -213,7 +212,7 @@ func (s *spool) flush(ctx context.Context) error {
 }
 
 // close stops delivering, without waiting for what was not delivered: flush first.
-func (s *spool) close() error {
+func (s *logSpool) close() error {
 	s.stop()
 	<-s.done
 	return s.file.Close()
@@ -222,7 +221,7 @@ func (s *spool) close() error {
 // lines writes whole lines to a spool, so that lines of several writers never mix. A
 // line without an end is written when it is long or at flush.
 type lines struct {
-	to    *spool
+	to    *logSpool
 	phase func() string
 
 	mu   sync.Mutex

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -60,9 +59,9 @@ func (s *shelf) text(phase string) string {
 	return b.String()
 }
 
-func newSpool(t *testing.T, send func([]wire.LogChunk) error) *spool {
+func newSpool(t *testing.T, send func([]wire.LogChunk) error) *logSpool {
 	t.Helper()
-	s, err := openSpool(filepath.Join(t.TempDir(), "log"), 0, 0, func(_ context.Context, chunks []wire.LogChunk) error { return send(chunks) })
+	s, err := openSpool(t.TempDir(), 0, 0, func(_ context.Context, chunks []wire.LogChunk) error { return send(chunks) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +73,7 @@ func newSpool(t *testing.T, send func([]wire.LogChunk) error) *spool {
 	return s
 }
 
-func flushed(t *testing.T, s *spool) {
+func flushed(t *testing.T, s *logSpool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -132,7 +131,7 @@ func TestTheLogArrivesWholeAndInOrder(t *testing.T) {
 func TestALaterAttemptGoesOnAfterTheEarlierOnes(t *testing.T) {
 	t.Parallel()
 	server := &shelf{first: wire.LogChunk{Seq: 4, Offset: 400}}
-	s, err := openSpool(filepath.Join(t.TempDir(), "log"), 4, 400, func(_ context.Context, chunks []wire.LogChunk) error { return server.add(chunks) })
+	s, err := openSpool(t.TempDir(), 4, 400, func(_ context.Context, chunks []wire.LogChunk) error { return server.add(chunks) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +164,7 @@ func TestALongLogWaitsOnDiskAndLeavesIt(t *testing.T) {
 		}
 	}
 	size := func() int64 {
-		info, err := os.Stat(s.file.Name())
+		info, err := os.Stat(s.file.Text.Name())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -44,10 +44,20 @@ type Job struct {
 	LogSeq    int64 `json:"log_seq,omitempty"`
 	LogOffset int64 `json:"log_offset,omitempty"`
 
+	// Spool protects states that the runner keeps on its disk while the server is away.
+	Spool SpoolKey `json:"spool"`
+
 	// KeepProviders allows providers to be kept running within the run.
 	KeepProviders bool `json:"keep_providers"`
 	// Grace is how long an interrupted engine may take to end, a Go duration.
 	Grace string `json:"grace"`
+}
+
+// SpoolKey is a key for what one attempt keeps on its disk. The runner uses Key and
+// stores Wrapped beside what it sealed, for the server to unwrap when the runner is gone.
+type SpoolKey struct {
+	Key     []byte `json:"key"`
+	Wrapped []byte `json:"wrapped"`
 }
 
 // Source is where the code is.

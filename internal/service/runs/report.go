@@ -92,6 +92,9 @@ func (s *Service) job(ctx context.Context, p core.Project, instance core.Instanc
 		KeepProviders: true,
 		Grace:         s.Grace.String(),
 	}
+	if job.Spool, err = s.spoolKey(run); err != nil {
+		return wire.Job{}, err
+	}
 	if cfg.Project.State != "stack" {
 		job.Backend.Address = fmt.Sprintf("%s/state/%s/%s/%s", s.URL(), run.Project, run.Environment, run.Stack)
 		if run.Kind != core.KindVerify {

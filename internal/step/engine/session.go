@@ -160,8 +160,9 @@ func (s *Session) environment() []string {
 	if s.o.Backend != "" {
 		env = append(env, "TF_HTTP_ADDRESS="+s.o.Backend, "TF_HTTP_LOCK_ADDRESS="+s.o.Backend, "TF_HTTP_UNLOCK_ADDRESS="+s.o.Backend,
 			"TF_HTTP_LOCK_METHOD=LOCK", "TF_HTTP_UNLOCK_METHOD=UNLOCK", "TF_HTTP_USERNAME=terrace", "TF_HTTP_PASSWORD="+s.o.Token,
-			// A server that is away for five minutes, for an upgrade say, is waited for.
-			"TF_HTTP_RETRY_MAX=150", "TF_HTTP_RETRY_WAIT_MIN=1", "TF_HTTP_RETRY_WAIT_MAX=2")
+			// A backend that is away is the runner's business, which relays. One that has an
+			// error of its own is asked again a few times.
+			"TF_HTTP_RETRY_MAX=6", "TF_HTTP_RETRY_WAIT_MIN=1", "TF_HTTP_RETRY_WAIT_MAX=4")
 	}
 	if len(s.kept) > 0 {
 		env = append(env, "TF_REATTACH_PROVIDERS="+reattach(s.kept))

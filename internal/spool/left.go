@@ -1,0 +1,55 @@
+package spool
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+const finishName = "finish"
+
+// PutFinish keeps how the run ended, before it is reported.
+func PutFinish(dir string, report []byte) error { return place(dir, finishName, report) }
+
+// Left is what an attempt left that may not be delivered.
+type Left struct {
+	dir string
+	// Wrapped is the key of the state writes, as the server gave it; nil when the
+	// attempt never had one.
+	Wrapped []byte
+	Log     LeftLog
+	// Finish is the report of the end, nil when the attempt did not come so far.
+	Finish []byte
+	// States is how many entries there are for Queue to open.
+	States int
+}
+
+// Read looks into an attempt's folder. A folder that is gone left nothing.
+func Read(dir string) (Left, error) {
+	l := Left{dir: dir}
+	var err error
+	if l.Log, err = readLog(dir); err != nil {
+		return l, err
+	}
+	if l.Finish, err = optional(filepath.Join(dir, finishName)); err != nil {
+		return l, err
+	}
+	if l.Wrapped, err = optional(filepath.Join(dir, queueName, wrappedName)); err != nil {
+		return l, err
+	}
+	names, err := entries(filepath.Join(dir, queueName))
+	l.States = len(names)
+	return l, err
+}
+
+// Queue opens the state writes with the unwrapped key.
+func (l Left) Queue(key []byte) (*Queue, error) { return readQueue(l.dir, key) }
+
+func optional(file string) ([]byte, error) {
+	content, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return content, err
+}
