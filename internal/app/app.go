@@ -47,7 +47,7 @@ type Options struct {
 	Listen   string // address, default 127.0.0.1:8750
 	URL      string // where runners and webhooks reach the server; default: Listen
 	Database string // default: a SQLite file in Data
-	Storage  string // folder of states and other blobs, default: one in Data
+	Storage  string // of states: a folder or s3://BUCKET?…, default: a folder in Data
 	Poll     time.Duration
 	// ProviderMirrors are folders in the layout of a filesystem mirror, searched
 	// before the network.
@@ -114,12 +114,6 @@ func (o *Options) defaults() error {
 	}
 	if o.Storage == "" {
 		o.Storage = filepath.Join(o.Data, "blobs")
-	}
-	if scheme, folder, ok := strings.Cut(o.Storage, "://"); ok {
-		if scheme != "file" {
-			return core.Errorf(core.Invalid, "the storage %q is not supported; use a folder or file://FOLDER", o.Storage)
-		}
-		o.Storage = folder
 	}
 	if o.URL != "" {
 		u, err := url.Parse(o.URL)
@@ -201,8 +195,11 @@ func (a *App) build(ctx context.Context) (http.Handler, func(context.Context), e
 		}
 		o.Log.Warn("made a master key; whoever loses it loses every state and secret: keep a copy elsewhere", "file", filepath.Join(o.Data, "master.key"))
 	}
-	blobs, err := blob.Open(o.Storage)
+	blobs, err := blob.OpenURL(ctx, o.Storage)
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := claimStorage(ctx, a.store, blobs, blob.Shown(o.Storage)); err != nil {
 		return nil, nil, err
 	}
 	sources, err := source.New(filepath.Join(o.Data, "mirrors"), source.Options{MaxMirrors: o.KeepMirrors})

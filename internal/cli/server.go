@@ -56,7 +56,7 @@ the server does not touch them.`,
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:8750", "address to listen on")
 	f.StringVar(&o.URL, "url", "", "where runners and webhooks reach the server, when a proxy is in between (default: where it listens)")
 	f.StringVar(&o.Database, "database", "", "database: a file or postgres://USER@HOST/NAME (default: TERRACE_DATABASE, else SQLite in the data folder)")
-	f.StringVar(&o.Storage, "storage", "", "folder of states (default: one in the data folder)")
+	f.StringVar(&o.Storage, "storage", "", "where states are kept: a folder, or s3://BUCKET?region=REGION (default: a folder in the data folder)")
 	f.DurationVar(&o.Poll, "poll", 30*time.Second, "how often branches are read when no webhook says so")
 	f.IntVar(&o.MaxRunners, "max-runners", 0, "how many runs work at once (default: twice the processors, at least 4)")
 	f.StringSliceVar(&o.ProviderMirrors, "provider-mirror", nil, "folder with providers, in the layout of a filesystem mirror (repeatable)")

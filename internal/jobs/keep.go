@@ -3,6 +3,8 @@ package jobs
 import (
 	"context"
 	"log/slog"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/terrace-cd/terrace/internal/core"
@@ -21,6 +23,10 @@ type Keeper struct {
 const (
 	firstKeep = time.Minute
 	keepEvery = time.Hour
+	// keepOrphans is how old a blob must be to be collected. Writes under way need
+	// minutes; the rest is for people who removed a project by mistake or restored the
+	// wrong backup, and still find the states in storage.
+	keepOrphans = 7 * 24 * time.Hour
 )
 
 // Run works until ctx ends.
@@ -50,35 +56,55 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 }
 
-// Orphans deletes the blobs that no row named last time and none names now. A blob is
-// written before its row, so one look alone would take away what is just being
-// written. It returns the suspects for the next look.
-func (k *Keeper) Orphans(ctx context.Context, suspects map[string]bool) (map[string]bool, error) {
-	stored, err := k.Blobs.List(ctx)
+// Orphans deletes the blobs that no row names, when they are old, and were orphans at
+// the last look, too. It returns the old orphans of this look.
+//
+// A blob is written before its row, so a young one may be a write under way. An old one
+// is not: the key says when it was made, by the database's clock; a row is refused for a
+// blob that is older than state.WriteWithin by that clock, and nothing names an orphan
+// later (what is found again is stored again, see state.AdoptNewer). Should a clock have
+// jumped, the storage's own has to agree about the age, and the looks are farther apart
+// than a write with its timeouts can take.
+func (k *Keeper) Orphans(ctx context.Context, last map[string]bool) (map[string]bool, error) {
+	stored, err := k.Blobs.List(ctx) // before the rows: what is written meanwhile is not in it
 	if err != nil {
-		return nil, err
+		return last, err
 	}
 	named := map[string]bool{}
+	var now time.Time
 	if err := k.Store.View(ctx, func(tx core.Tx) error {
+		now = tx.Now()
 		keys, err := tx.BlobKeys()
 		for _, key := range keys {
 			named[key] = true
 		}
 		return err
 	}); err != nil {
-		return nil, err
+		return last, err
 	}
-	next := map[string]bool{}
+	old, collected := map[string]bool{}, 0
 	for _, b := range stored {
-		switch key := b.Key; {
-		case named[key]:
-		case suspects[key]:
-			if err := k.Blobs.Delete(ctx, key); err != nil {
-				return nil, err
+		made, ours := madeAt(b.Key)
+		switch {
+		case named[b.Key], !ours, now.Sub(made) < keepOrphans, now.Sub(b.Modified) < keepOrphans:
+		case last[b.Key]:
+			if err := k.Blobs.Delete(ctx, b.Key); err != nil {
+				return last, err
 			}
+			collected++
 		default:
-			next[key] = true
+			old[b.Key] = true
 		}
 	}
-	return next, nil
+	if collected > 0 {
+		k.Log.Info("collected blobs that nothing names", "blobs", collected)
+	}
+	return old, nil
+}
+
+// madeAt tells when a key was made, by the part of it that does. Other objects, like the
+// one that says whose the storage is, are not collected.
+func madeAt(key string) (time.Time, bool) {
+	id, _, _ := strings.Cut(path.Base(key), ".")
+	return core.IDTime(id)
 }

@@ -5,11 +5,15 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/terrace-cd/terrace/internal/blob"
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/store"
 )
 
 // killedStore is the real store of blobs in a process that dies with kill -9 before
@@ -109,4 +113,43 @@ type fullStore struct{ *blob.Folder }
 
 func (fullStore) Put(context.Context, string, []byte) error {
 	return core.Errorf(core.Unavailable, "storing it failed: %w", syscall.ENOSPC)
+}
+
+// slowStore is a storage that takes its time, by the database's clock.
+type slowStore struct {
+	*blob.Folder
+	pass func()
+}
+
+func (s slowStore) Put(ctx context.Context, key string, data []byte) error {
+	err := s.Folder.Put(ctx, key, data)
+	s.pass()
+	return err
+}
+
+// TestSuspended: a machine that slept between the blob and its row does not write the
+// row: the blob may have been collected meanwhile.
+func TestSuspended(t *testing.T) {
+	b := newBench(t)
+	b.lock(ana, "l1")
+	b.mustWrite(ana, "l1", body("lin", 1))
+	var asleep atomic.Int64
+	db, err := store.Open(t.Context(), filepath.Join(b.dir, "terrace.db"),
+		store.WithClock(func() time.Time { return time.Now().Add(time.Duration(asleep.Load())) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	sleeps := WriteWithin + time.Minute
+	b.Service = New(db, slowStore{b.blobs, func() { asleep.Add(int64(sleeps)) }}, b.ring)
+	_, err = b.write(ana, "l1", body("lin", 2))
+	wantCode(t, err, core.Unavailable, "try again")
+	b.current(body("lin", 1))
+	// This one would be kept aside, which is a row, too.
+	_, err = b.write(ana, "l1", body("other", 2))
+	wantCode(t, err, core.Unavailable, "try again")
+	b.slot()
+	sleeps = WriteWithin / 2
+	b.mustWrite(ana, "l1", body("lin", 2))
+	b.current(body("lin", 2))
 }

@@ -157,75 +157,112 @@ func everyInstance(tx core.Tx) (map[string]Newer, error) {
 	return all, nil
 }
 
-// adopt puts one orphan into the recovery slot when it is newer than the database.
+// adopt puts one orphan into the recovery slot when it is newer than the database. It
+// is stored once more for that: an orphan's own blob may be collected at any moment.
 func (s *Service) adopt(ctx context.Context, n Newer, hold func(core.Tx, Newer) error) (*Newer, error) {
 	if n.Project == "" {
 		return nil, nil
 	}
-	var content []byte
 	var f file
-	adopted := false
-	err := s.store.Update(ctx, func(tx core.Tx) error {
-		adopted, n.Known = false, -1
-		newer, err := s.mayBeNewer(tx, &n)
-		if err != nil || !newer {
-			return err
-		}
-		if content == nil {
-			if content, err = s.content(ctx, n.Blob); err != nil {
-				return err
-			}
-			if f, err = s.parse(content); err != nil {
-				return err
-			}
-		}
-		n.Serial = *f.Serial
-		kept, err := tx.Recovereds(n.Project, n.Stack, n.Environment)
-		if err != nil {
-			return err
-		}
-		for _, r := range kept {
-			if r.MD5 == f.md5 && r.Size == f.size && r.Serial == n.Serial {
-				return nil // the same write, kept aside when it came again
-			}
-		}
-		versions, err := tx.StateVersions(n.Project, n.Stack, n.Environment, 0)
-		if err != nil {
-			return err
-		}
-		lineage := false
-		for _, v := range versions {
-			if v.Lineage == f.Lineage {
-				lineage = true
-				n.Known = max(n.Known, v.Serial)
-			}
-		}
-		switch {
-		case lineage && n.Serial <= n.Known:
-			return nil // a write that was repeated, refused or dropped
-		case !lineage && len(versions) > 0 && !n.Written.After(versions[0].Created):
-			return nil // of something that was deleted since
-		}
-		reason := "it was found in storage and the database does not know it: the database was restored from a backup, or the server was killed before it acknowledged the write"
-		n.Entry, err = tx.AddRecovered(core.Recovered{Project: n.Project, Stack: n.Stack, Environment: n.Environment, Serial: n.Serial, Lineage: f.Lineage,
-			MD5: f.md5, Size: f.size, Blob: n.Blob, Run: n.run, By: "server", Reason: reason, Created: tx.Now()})
-		if err != nil {
-			return err
-		}
-		adopted = true
-		if err := tx.AddEvent(core.Event{By: "server", Kind: "state.newer_in_storage", Project: n.Project, On: core.InstanceName(n.Stack, n.Environment),
-			Data: map[string]string{"entry": itoa(n.Entry), "serial": itoa(n.Serial), "known": itoa(n.Known)}}); err != nil || hold == nil {
-			return err
-		}
-		return hold(tx, n)
+	blob, newer, adopted := "", false, false
+	err := s.store.View(ctx, func(tx core.Tx) (err error) {
+		newer, err = s.mayBeNewer(tx, &n)
+		return err
 	})
+	if err == nil && newer {
+		if blob, f, err = s.copyOrphan(ctx, n); err == nil && blob != "" {
+			err = s.store.Update(ctx, func(tx core.Tx) error {
+				adopted, err = s.addNewer(tx, &n, f, blob, hold)
+				return err
+			})
+		}
+	}
 	if code := core.CodeOf(err); code == core.Invalid || code == core.NotFound || code == core.Internal {
 		return nil, nil //nolint:nilerr // half a blob, of a write that was never acknowledged: "terrace admin check" names it
 	}
 	if err != nil || !adopted {
-		return nil, err
+		return nil, err // the copy, if there is one, is collected
 	}
 	return &n, nil
+}
+
+// copyOrphan stores an orphan under a new key, "" when the rows say that it is not newer.
+func (s *Service) copyOrphan(ctx context.Context, n Newer) (blob string, f file, err error) {
+	content, err := s.content(ctx, n.Blob)
+	if err != nil {
+		return "", f, err
+	}
+	if f, err = s.parse(content); err != nil {
+		return "", f, err
+	}
+	newer := false
+	if err := s.store.View(ctx, func(tx core.Tx) (err error) {
+		newer, err = s.isNewer(tx, &n, f)
+		return err
+	}); err != nil || !newer {
+		return "", f, err
+	}
+	blob, err = s.putBlob(ctx, n.Project, n.Stack, n.Environment, content)
+	return blob, f, err
+}
+
+// isNewer tells whether a state is newer than what the database knows, which it notes.
+func (s *Service) isNewer(tx core.Tx, n *Newer, f file) (bool, error) {
+	n.Serial, n.Known = *f.Serial, -1
+	kept, err := tx.Recovereds(n.Project, n.Stack, n.Environment)
+	if err != nil {
+		return false, err
+	}
+	for _, r := range kept {
+		if r.MD5 == f.md5 && r.Size == f.size && r.Serial == n.Serial {
+			return false, nil // the same write, kept aside before
+		}
+	}
+	versions, err := tx.StateVersions(n.Project, n.Stack, n.Environment, 0)
+	if err != nil {
+		return false, err
+	}
+	lineage := false
+	for _, v := range versions {
+		if v.Lineage == f.Lineage {
+			lineage = true
+			n.Known = max(n.Known, v.Serial)
+		}
+	}
+	switch {
+	case lineage && n.Serial <= n.Known:
+		return false, nil // a write that was repeated, refused or dropped
+	case !lineage && len(versions) > 0 && !n.Written.After(versions[0].Created):
+		return false, nil // of something that was deleted since
+	}
+	return true, nil
+}
+
+// addNewer puts the copy of an orphan into the recovery slot, unless it is not newer any more.
+func (s *Service) addNewer(tx core.Tx, n *Newer, f file, blob string, hold func(core.Tx, Newer) error) (bool, error) {
+	for _, check := range []func() (bool, error){
+		func() (bool, error) { return s.mayBeNewer(tx, n) },
+		func() (bool, error) { return s.isNewer(tx, n, f) },
+	} {
+		if newer, err := check(); err != nil || !newer {
+			return false, err
+		}
+	}
+	if err := inTime(tx, blob); err != nil {
+		return false, err
+	}
+	reason := "it was found in storage and the database does not know it: the database was restored from a backup, or the server was killed before it acknowledged the write"
+	var err error
+	n.Entry, err = tx.AddRecovered(core.Recovered{Project: n.Project, Stack: n.Stack, Environment: n.Environment, Serial: n.Serial, Lineage: f.Lineage,
+		MD5: f.md5, Size: f.size, Blob: blob, Run: n.run, By: "server", Reason: reason, Created: tx.Now()})
+	if err != nil {
+		return false, err
+	}
+	if err := tx.AddEvent(core.Event{By: "server", Kind: "state.newer_in_storage", Project: n.Project, On: core.InstanceName(n.Stack, n.Environment),
+		Data: map[string]string{"entry": itoa(n.Entry), "serial": itoa(n.Serial), "known": itoa(n.Known)}}); err != nil || hold == nil {
+		return true, err
+	}
+	return true, hold(tx, *n)
 }
 
 // mayBeNewer tells by the rows alone whether an orphan is worth opening.
@@ -238,15 +275,6 @@ func (s *Service) mayBeNewer(tx core.Tx, n *Newer) (bool, error) {
 	}
 	if n.Written.Before(project.Created.Truncate(time.Millisecond)) {
 		return false, nil // of an earlier project of the same name
-	}
-	all, err := tx.Recovereds(n.Project, n.Stack, n.Environment)
-	if err != nil {
-		return false, err
-	}
-	for _, r := range all {
-		if r.Blob == n.Blob {
-			return false, nil
-		}
 	}
 	runs, err := tx.Runs(core.RunFilter{Project: n.Project, Environment: n.Environment, Stack: n.Stack,
 		Statuses: []core.RunStatus{core.RunApplying}, Limit: 1})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"strings"
+	"time"
 
 	"github.com/terrace-cd/terrace/internal/core"
 )
@@ -65,7 +66,8 @@ func (s *Service) Push(ctx context.Context, c Caller, project, stack, environmen
 // that no row names, which a collector removes.
 func (s *Service) put(ctx context.Context, w write) (core.StateVersion, error) {
 	// The body is here in full: a client that hangs up now is no reason to drop it.
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), WriteWithin)
+	defer cancel()
 	var v verdict
 	if err := s.store.View(ctx, func(tx core.Tx) (err error) {
 		v, err = s.judge(ctx, tx, w)
@@ -195,7 +197,10 @@ func (s *Service) judge(ctx context.Context, tx core.Tx, w write) (verdict, erro
 func (s *Service) addVersion(tx core.Tx, w write, blob string, fence int64) (core.StateVersion, []string, error) {
 	v := core.StateVersion{Project: w.project, Stack: w.stack, Environment: w.environment, Serial: *w.file.Serial, Lineage: w.file.Lineage, MD5: w.file.md5,
 		Size: w.file.size, Resources: w.file.resources(), Blob: blob, Run: w.Run, By: w.By, Fence: fence, Created: tx.Now()}
-	var err error
+	err := inTime(tx, blob)
+	if err != nil {
+		return v, nil, err
+	}
 	if v.ID, err = tx.AddStateVersion(v); err != nil {
 		return v, nil, err
 	}
@@ -220,6 +225,9 @@ func (s *Service) addRecovered(tx core.Tx, w write, blob, reason string) error {
 		if !r.Used && r.MD5 == w.file.md5 && r.Size == w.file.size && r.Run == w.Run && r.By == w.By {
 			return nil // sent again; the new blob is collected
 		}
+	}
+	if err := inTime(tx, blob); err != nil {
+		return err
 	}
 	id, err := tx.AddRecovered(core.Recovered{Project: w.project, Stack: w.stack, Environment: w.environment, Serial: *w.file.Serial, Lineage: w.file.Lineage,
 		MD5: w.file.md5, Size: w.file.size, Blob: blob, Run: w.Run, By: w.By, Reason: reason, Created: tx.Now()})
@@ -248,7 +256,8 @@ func (s *Service) Keep(ctx context.Context, c Caller, project, stack, environmen
 	if err != nil {
 		return err
 	}
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), WriteWithin)
+	defer cancel()
 	w := write{Caller: c, project: project, stack: stack, environment: environment, file: f, body: body}
 	blob, err := s.putBlob(ctx, project, stack, environment, body)
 	if err != nil {
@@ -285,6 +294,23 @@ func (s *Service) putBlob(ctx context.Context, project, stack, environment strin
 		return "", err
 	}
 	return key, s.blobs.Put(ctx, key, sealed)
+}
+
+// WriteWithin is the time from naming a blob to committing the row that says so. The
+// collector of orphans counts on it (internal/jobs): a blob that no row names when it is
+// older will never be named.
+const WriteWithin = 10 * time.Minute
+
+// inTime refuses a row for a blob that is too old. Timeouts alone would not do: a
+// machine that was suspended between the blob and the row does not notice. The key says
+// when it was made, by the clock that is asked here.
+func inTime(tx core.Tx, blob string) error {
+	id, _, _ := strings.Cut(strings.TrimPrefix(blob, blobPrefix), ".")
+	made, ok := core.IDTime(id)
+	if !ok || tx.Now().Sub(made) > WriteWithin {
+		return core.Errorf(core.Unavailable, "storing the state took longer than %s; nothing was changed, try again", WriteWithin)
+	}
+	return nil
 }
 
 // drop deletes blobs that no row names any more. It cannot fail what is done already:
