@@ -92,3 +92,32 @@ func TestClaimStorageAfterACrash(t *testing.T) {
 		}
 	}
 }
+
+// A database that was restored from a backup of before all this finds its storage.
+func TestClaimStorageOfAnOldBackup(t *testing.T) {
+	t.Parallel()
+	blobs := openStorage(t, t.TempDir())
+	if err := claimStorage(t.Context(), openDatabase(t), blobs, "x"); err != nil {
+		t.Fatal(err)
+	}
+	if err := blobs.Put(t.Context(), "states/a", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	for key, code := range map[string]core.Code{"states/a": "", "states/b": core.Invalid} {
+		restored := openDatabase(t)
+		if err := restored.Update(t.Context(), func(tx core.Tx) error {
+			if err := tx.AddProject(core.Project{Name: "shop", Repo: "r", Branch: "main"}); err != nil {
+				return err
+			}
+			_, err := tx.AddStateVersion(core.StateVersion{Project: "shop", Stack: "web", Environment: "dev", Lineage: "l", MD5: "m", Blob: key})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := claimStorage(t.Context(), restored, blobs, "x"); core.CodeOf(err) != code {
+				t.Errorf("a database that names %s: %v", key, err)
+			}
+		}
+	}
+}
