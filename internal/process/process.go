@@ -5,7 +5,9 @@
 // whatever it left behind is killed before Wait returns: processes of its group, of its
 // session, its descendants, and those that made themselves a session of their own (they
 // are known by a mark in their environment, and by Adopt). A process that goes on after
-// the engine has ended and its lock was released would be a second writer.
+// the engine has ended and its lock was released would be a second writer. Where the
+// machine has control groups that can be written to, they find all of it exactly: see
+// Cgroup and Nest.
 //
 // A child also dies with this program, however that ends, on systems that can arrange it
 // (Linux), unless it was started in a session of its own.
@@ -15,7 +17,9 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"runtime"
 	"syscall"
@@ -41,19 +45,33 @@ type Command struct {
 	Stdout, Stderr io.Writer
 	// Session starts it in a session of its own, for what has to outlive this program.
 	Session bool
+	// Cgroup is the control group to start it in, which has to be its alone; nil is none.
+	// With version 1 it gets there a moment after its start: a program that first waits
+	// for its standard input has started nothing by then.
+	Cgroup *Cgroup
 	// Grace is how long Run waits between interrupting and killing it; 0 is DefaultGrace,
 	// less than 0 is none at all.
 	Grace time.Duration
 }
 
+// ErrCgroup says that a command was not started because it could not be put into its
+// control group.
+var ErrCgroup = errors.New("the process could not be put into the control group")
+
 // Process is a started process.
 type Process struct {
-	cmd   *exec.Cmd
+	cmd    *exec.Cmd
+	cgroup *Cgroup
+	traces
+	done chan struct{}
+	err  error // of Wait, once done is closed
+}
+
+// traces are how a process's descendants are known.
+type traces struct {
 	pid   int
 	start string
 	mark  string
-	done  chan struct{}
-	err   error // of Wait, once done is closed
 }
 
 // Run runs the command to its end. When ctx ends first, the process is interrupted, and
@@ -80,7 +98,10 @@ func Start(c Command) (*Process, error) {
 	if len(c.Args) == 0 || c.Args[0] == "" {
 		return nil, errors.New("no program to start")
 	}
-	p := &Process{mark: rand.Text(), done: make(chan struct{})}
+	p := &Process{traces: traces{mark: newMark()}, cgroup: c.Cgroup, done: make(chan struct{})}
+	if p.cgroup == nil && !c.Session {
+		p.cgroup = nested()
+	}
 	p.cmd = exec.Command(c.Args[0], c.Args[1:]...) //nolint:noctx // Run stops it with a grace, Stop without a context
 	p.cmd.Dir = c.Dir
 	p.cmd.Env = append(append(make([]string, 0, len(c.Env)+1), c.Env...), markName+"="+p.mark)
@@ -118,7 +139,7 @@ func Start(c Command) (*Process, error) {
 func (p *Process) run(started chan<- error, pipes *pipes) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if err := launch(p.cmd); err != nil {
+	if err := p.launch(); err != nil {
 		started <- errors.Join(err, pipes.abandon())
 		return
 	}
@@ -130,8 +151,12 @@ func (p *Process) run(started chan<- error, pipes *pipes) {
 	// It is swept up after before it is waited for, where that can be done: as long as it
 	// is not, its number, which is its group's too, belongs to nobody else.
 	await(p.pid)
-	p.sweep()
-	p.err = p.cmd.Wait()
+	var left error
+	if p.cgroup != nil {
+		left = p.cgroup.Kill(sweepFor)
+	}
+	left = errors.Join(left, p.sweep(sweepFor))
+	p.err = errors.Join(p.cmd.Wait(), left)
 	forget(p.pid)
 	if err := pipes.end(); p.err == nil {
 		p.err = err
@@ -139,11 +164,32 @@ func (p *Process) run(started chan<- error, pipes *pipes) {
 	close(p.done)
 }
 
+// launch starts the process, in its control group if it has one.
+func (p *Process) launch() (err error) {
+	if p.cgroup == nil {
+		return launch(p.cmd)
+	}
+	p.cmd, err = p.cgroup.launchIn(p.cmd)
+	return err
+}
+
+// newMark is this program's own mark, when it has one, and a new one after it: so the
+// descendants of each program are known by its mark.
+func newMark() string {
+	if own := os.Getenv(markName); own != "" {
+		return own + "." + rand.Text()
+	}
+	return rand.Text()
+}
+
 // PID is the process's number.
 func (p *Process) PID() int { return p.pid }
 
 // Started is the process's start time, for Alive.
 func (p *Process) Started() string { return p.start }
+
+// Mark is by which the process's descendants are known, for EndLeft.
+func (p *Process) Mark() string { return p.mark }
 
 // Done is closed when the process has ended and nothing of it is left.
 func (p *Process) Done() <-chan struct{} { return p.done }
@@ -203,13 +249,17 @@ func (p *Process) signal(sig syscall.Signal) error {
 // but the kernel may take its time.
 const sweepFor = 10 * time.Second
 
-// sweep kills what the process left, until there is nothing more.
-func (p *Process) sweep() {
-	end := time.Now().Add(sweepFor)
+// sweep kills what the process left, until there is nothing more. It is an error when
+// something is left after within.
+func (t traces) sweep(within time.Duration) error {
+	end := time.Now().Add(within)
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		left := p.survivors()
-		if len(left) == 0 || time.Now().After(end) {
-			return
+		left := t.survivors()
+		if len(left) == 0 {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%d processes that process %d left live %s after they were killed", len(left), t.pid, within)
 		}
 		for _, pid := range left {
 			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended since it was found
@@ -217,6 +267,14 @@ func (p *Process) sweep() {
 		}
 		time.Sleep(pause)
 	}
+}
+
+// EndLeft kills what a process left behind that has ended and was not started by this
+// program, or by an earlier life of it: the members of its session and those that carry
+// its mark. Whether it has ended is for the caller to know. An error says that something
+// is left after within.
+func EndLeft(pid int, start, mark string, within time.Duration) error {
+	return traces{pid: pid, start: start, mark: mark}.sweep(within)
 }
 
 // Alive reports whether pid is the process that was started at start.

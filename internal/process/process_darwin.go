@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,6 +21,12 @@ func attributes(session bool) *syscall.SysProcAttr {
 // Adopt has no counterpart here: a process that leaves its group and its parent is not
 // found any more.
 func Adopt() error { return nil }
+
+// Launch is cmd.Start.
+func Launch(cmd *exec.Cmd) error { return launch(cmd) }
+
+// Forget follows Launch.
+func Forget(*exec.Cmd) {}
 
 func launch(cmd *exec.Cmd) error { return cmd.Start() }
 func forget(int)                 {}
@@ -63,26 +70,35 @@ func StartTime(pid int) (string, error) {
 	return fmt.Sprintf("%d.%06d", k.Proc.P_starttime.Sec, k.Proc.P_starttime.Usec), nil
 }
 
-// survivors are the processes, apart from p itself, that p brought into being.
-func (p *Process) survivors() []int {
+// survivors are the processes, apart from the one itself, that it brought into being.
+func (t traces) survivors() []int {
 	all, err := unix.SysctlKinfoProcSlice("kern.proc.all")
 	if err != nil {
 		return nil
 	}
-	mine := map[int32]bool{int32(p.pid): true}
+	mine := map[int32]bool{int32(t.pid): true}
 	for more := true; more; {
 		more = false
 		for _, k := range all {
-			if !mine[k.Proc.P_pid] && (k.Eproc.Pgid == int32(p.pid) || mine[k.Eproc.Ppid]) {
+			if !mine[k.Proc.P_pid] && (k.Eproc.Pgid == int32(t.pid) || mine[k.Eproc.Ppid]) {
 				mine[k.Proc.P_pid], more = true, true
 			}
 		}
 	}
 	var left []int
 	for _, k := range all {
-		if mine[k.Proc.P_pid] && int(k.Proc.P_pid) != p.pid && k.Proc.P_stat != zombie {
+		if mine[k.Proc.P_pid] && int(k.Proc.P_pid) != t.pid && k.Proc.P_stat != zombie {
 			left = append(left, int(k.Proc.P_pid))
 		}
 	}
 	return left
 }
+
+func machineID() string { s, _ := unix.Sysctl("kern.uuid"); return s } // unknown: ""
+func bootID() string    { s, _ := unix.Sysctl("kern.bootsessionuuid"); return s }
+func numbersID() string { return "" }
+
+// AwaitEnd returns nil when the process that was started at start has ended, at once
+// when it has already. It need not be a child. It returns the context's error when that
+// ends first.
+func AwaitEnd(ctx context.Context, pid int, start string) error { return lookForEnd(ctx, pid, start) }

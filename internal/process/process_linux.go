@@ -41,6 +41,14 @@ var own = struct {
 	pids         sync.Map
 }{}
 
+// Launch is cmd.Start for those who do not start their processes with this package, and
+// have to in a program that adopts orphans: theirs would look like some. Forget follows
+// when it has been waited for.
+func Launch(cmd *exec.Cmd) error { return launch(cmd) }
+
+// Forget follows Launch.
+func Forget(cmd *exec.Cmd) { forget(cmd.Process.Pid) }
+
 func launch(cmd *exec.Cmd) error {
 	own.RLock()
 	defer own.RUnlock()
@@ -177,16 +185,16 @@ func adopted() (found []int, ok bool) {
 	return found, true
 }
 
-// survivors are the processes, apart from p itself, that p brought into being. p has
-// ended, and was not waited for.
-func (p *Process) survivors() []int {
-	since, _ := strconv.ParseUint(p.start, 10, 64) // unknown: 0, all processes
+// survivors are the processes, apart from the one itself, that it brought into being. It
+// has ended, and was not waited for, or it was no child of this program.
+func (t traces) survivors() []int {
+	since, _ := strconv.ParseUint(t.start, 10, 64) // unknown: 0, all processes
 	self := os.Getpid()
 	own.Lock() // what is started just now must not look like an orphan
 	defer own.Unlock()
 	var stats []stat
 	for _, pid := range candidates() {
-		if pid == self || pid == p.pid {
+		if pid == self || pid == t.pid {
 			continue
 		}
 		// A child is not older than its parent.
@@ -194,9 +202,14 @@ func (p *Process) survivors() []int {
 			stats = append(stats, s)
 		}
 	}
-	mine := map[int]bool{p.pid: true}
+	// Its number may be another's by now, which is none of its descendants' business.
+	numbered := t.pid > 1
+	if s, err := readStat(t.pid); err == nil && strconv.FormatUint(s.start, 10) != t.start {
+		numbered = false
+	}
+	mine := map[int]bool{}
 	for _, s := range stats {
-		mine[s.pid] = s.group == p.pid || s.session == p.pid || p.marked(s) || p.orphan(s, self)
+		mine[s.pid] = numbered && (s.group == t.pid || s.session == t.pid || s.parent == t.pid) || t.marked(s) || t.orphan(s, self)
 	}
 	for more := true; more; {
 		more = false
@@ -219,19 +232,19 @@ func (p *Process) survivors() []int {
 	return left
 }
 
-// marked reports whether the process has p's mark in the environment it started with.
-func (p *Process) marked(s stat) bool {
-	if s.dead() {
+// marked reports whether the process has t's mark in the environment it started with.
+func (t traces) marked(s stat) bool {
+	if s.dead() || t.mark == "" {
 		return false
 	}
 	env, err := os.ReadFile("/proc/" + strconv.Itoa(s.pid) + "/environ")
-	return err == nil && bytes.Contains(env, []byte(markName+"="+p.mark))
+	return err == nil && bytes.Contains(env, []byte(markName+"="+t.mark))
 }
 
 // orphan reports whether the process was handed to this program by the kernel: a child
 // in another session that nobody here started. Two processes of this program that run at
 // once cannot tell their orphans apart; both would have to be stopped anyway.
-func (p *Process) orphan(s stat, self int) bool {
+func (t traces) orphan(s stat, self int) bool {
 	if !adopting.Load() || s.parent != self {
 		return false
 	}
