@@ -113,7 +113,7 @@ var transitions = map[RunStatus]map[RunStatus]Actor{
 		RunFailed:       ByRunner,
 		RunErrored:      ByRunner,
 		RunCancelled:    ByRunner,
-		RunUnknown:      ByRunner | ByExecutor,
+		RunUnknown:      ByRunner | ByExecutor | ByPerson, // a person abandoned its runner
 	},
 	RunProvisioning: {
 		RunVerifying: ByReconciler,
@@ -121,7 +121,7 @@ var transitions = map[RunStatus]map[RunStatus]Actor{
 		RunFailed:    ByRunner,
 		RunErrored:   ByRunner,
 		RunCancelled: ByRunner,
-		RunUnknown:   ByRunner | ByExecutor,
+		RunUnknown:   ByRunner | ByExecutor | ByPerson,
 	},
 	RunVerifying: {
 		RunSucceeded: ByRunner,
@@ -238,6 +238,7 @@ type Run struct {
 
 	PID       int    // local executor: the runner's process
 	PIDStart  string // its start time as the kernel tells it, so that a reused pid is not mistaken
+	Host      string // where PID means something: a machine, and its boot; see process.Host
 	NotBefore time.Time
 }
 

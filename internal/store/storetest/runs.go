@@ -33,7 +33,7 @@ func runs(t *testing.T, s core.Store) {
 	v.Cancel, v.CancelBy = true, "user:ana"
 	v.Started, v.Finished, v.Heartbeat, v.PhaseAt = at, at.Add(1), at.Add(2*time.Second), at.Add(3*time.Second)
 	v.Finished = v.Finished.Truncate(time.Microsecond)
-	v.PID, v.PIDStart, v.NotBefore = 4711, "99", time.Time{}
+	v.PID, v.PIDStart, v.Host, v.NotBefore = 4711, "99", "one/id/boot/pid:[1]", time.Time{}
 	update(t, s, func(tx core.Tx) error { return tx.UpdateRun(v, core.RunQueued) })
 	view(t, s, func(tx core.Tx) error {
 		got, err := tx.Run("r-1")

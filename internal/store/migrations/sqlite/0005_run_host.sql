@@ -1,0 +1,6 @@
+-- Where the number of a run's process means something: a machine, and its boot. A number
+-- from another machine, or from before a restart, says nothing here.
+
+-- +goose Up
+
+ALTER TABLE runs ADD COLUMN host TEXT NOT NULL DEFAULT '';
