@@ -17,6 +17,7 @@ import (
 
 	"github.com/terrace-cd/terrace/internal/client"
 	"github.com/terrace-cd/terrace/internal/process"
+	"github.com/terrace-cd/terrace/internal/spool"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
@@ -403,9 +404,20 @@ func TestStatesAreSpooledWhileTheServerIsAway(t *testing.T) {
 	w.away()
 	w.write("go", "")
 	w.read("done")
-	spooled := filepath.Join(w.dir, "states")
+	w.spooled(2) // the state, and the UNLOCK after it
+	w.back()
+	w.ends("succeeded")
+	if w.writes != 1 || w.lock != "" || len(w.resources()) != 3 {
+		t.Errorf("%d writes, lock %q, resources %q", w.writes, w.lock, w.resources())
+	}
+}
+
+// spooled waits until so many requests are on the runner's disk.
+func (w *world) spooled(want int) {
+	w.t.Helper()
+	dir := filepath.Join(w.dir, "states")
 	w.until("a spooled state", func() bool {
-		files, err := os.ReadDir(spooled)
+		files, err := os.ReadDir(dir)
 		if err != nil {
 			return false
 		}
@@ -413,19 +425,14 @@ func TestStatesAreSpooledWhileTheServerIsAway(t *testing.T) {
 		for _, f := range files {
 			if strings.HasSuffix(f.Name(), ".write") {
 				n++
-				content, err := os.ReadFile(filepath.Join(spooled, f.Name()))
+				content, err := os.ReadFile(filepath.Join(dir, f.Name()))
 				if err == nil && strings.Contains(string(content), "lineage") {
-					t.Error("a state is spooled in clear")
+					w.t.Error("a state is spooled in clear")
 				}
 			}
 		}
-		return n >= 2 // the state, and the UNLOCK after it
+		return n == want
 	})
-	w.back()
-	w.ends("succeeded")
-	if w.writes != 1 || w.lock != "" || len(w.resources()) != 3 {
-		t.Errorf("%d writes, lock %q, resources %q", w.writes, w.lock, w.resources())
-	}
 }
 
 // What the server refuses of what the engine was promised makes the outcome unknown.
@@ -437,7 +444,53 @@ func TestASpooledStateThatIsRefused(t *testing.T) {
 	w.away()
 	w.write("go", "")
 	w.read("done")
+	w.spooled(2)
 	w.do(func() { w.keepState = func() int { return http.StatusConflict } })
 	w.back()
 	w.ends("unknown", "refused a state that reached it late (409)")
+}
+
+// A runner that is killed with undelivered states, log and end leaves them to others.
+func TestAKilledRunnerLeavesItsSpool(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, halting(blocks+"; touch OUT/done"))
+	w.start()
+	w.read("started")
+	w.away()
+	w.write("go", "")
+	w.read("done")
+	w.spooled(2)
+	if err := w.proc.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	left, err := spool.Read(w.dir)
+	if err != nil || string(left.Wrapped) != "wrapped" || left.States != 2 || left.Finish != nil {
+		t.Fatalf("left %+v, %v", left, err)
+	}
+	queue, err := left.Queue(make([]byte, spool.KeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, ok, err := queue.First(); err != nil || !ok || e.Method != http.MethodPost || e.Lock != w.lock || !strings.Contains(string(e.Body), "lineage") {
+		t.Errorf("first %.200q, %t, %v", e, ok, err)
+	}
+	_, _, end := w.log.end()
+	var rest strings.Builder
+	for {
+		_, text, err := left.Log.Read(end, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text == "" {
+			break
+		}
+		rest.WriteString(text)
+		end += int64(len(text))
+	}
+	whole := w.log.text("") + rest.String() // the server may have had its beginning
+	for _, line := range []string{"terraform_data.one: Plan to create\n", "terraform_data.three: Creation complete"} {
+		if strings.Count(whole, line) != 1 {
+			t.Errorf("%q is not once in the log:\n%s", line, whole)
+		}
+	}
 }

@@ -51,6 +51,8 @@ type relay struct {
 	password string
 
 	mu      sync.Mutex // one request at a time reaches the spool or the server
+	locked  bool       // the server gave the engine the lock
+	last    *answer    // to GET, as long as the lock keeps it true; nil when it is not known
 	changed chan struct{}
 
 	no      sync.Mutex
@@ -126,6 +128,7 @@ func (r *relay) handle(req *http.Request, body []byte) (answer, error) {
 		if r.queue.Len() == 0 {
 			// Whatever becomes of the engine now: the body is here in full.
 			if a, err := r.insist(r.ctx, kept, spoolAfter); err == nil {
+				r.note(kept, a)
 				return a, nil
 			}
 			r.say("the server cannot be reached; what the engine stores is kept by the runner until it can")
@@ -134,20 +137,53 @@ func (r *relay) handle(req *http.Request, body []byte) (answer, error) {
 			return answer{}, fmt.Errorf("the server cannot be reached, and the runner cannot keep the state either: %w", err)
 		}
 		r.wake()
-		return answer{status: http.StatusOK}, nil
+		a := answer{status: http.StatusOK}
+		r.note(kept, a)
+		return a, nil
 	case http.MethodGet:
 		state, ok, err := r.queue.State()
 		if err != nil {
 			return answer{}, err
 		}
 		if ok {
-			return answer{status: http.StatusOK, header: http.Header{"Content-Type": {"application/json"}}, body: state}, nil
+			return stateAnswer(state), nil
+		}
+		if r.last != nil {
+			a, err := r.insist(req.Context(), kept, spoolAfter)
+			if err != nil && req.Context().Err() == nil {
+				return *r.last, nil // nobody else can have written since
+			}
+			return a, err
 		}
 	}
 	if err := r.empty(req.Context()); err != nil {
 		return answer{}, err
 	}
-	return r.insist(req.Context(), kept, 0)
+	a, err := r.insist(req.Context(), kept, 0)
+	if err == nil {
+		r.note(kept, a)
+	}
+	return a, err
+}
+
+func stateAnswer(state []byte) answer {
+	return answer{status: http.StatusOK, header: http.Header{"Content-Type": {"application/json"}}, body: state}
+}
+
+// note remembers what the state is while the engine holds its lock.
+func (r *relay) note(e spool.Entry, a answer) {
+	switch {
+	case a.status/100 != 2 && a.status != http.StatusNotFound:
+	case e.Method == "LOCK":
+		r.locked, r.last = true, nil
+	case e.Method == http.MethodGet && r.locked:
+		r.last = &a
+	case e.Method == http.MethodPost && r.locked:
+		kept := stateAnswer(e.Body)
+		r.last = &kept
+	case e.Method == "UNLOCK", e.Method == http.MethodDelete:
+		r.locked, r.last = false, nil
+	}
 }
 
 // insist passes a request on until the server answers, or ctx ends, or, with a limit,

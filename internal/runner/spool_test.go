@@ -46,6 +46,13 @@ func (s *shelf) size() (n int) {
 	return n
 }
 
+// end is the number and the end of the last chunk.
+func (s *shelf) end() (ok bool, seq, at int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.chunks) > 0, s.first.Seq + int64(len(s.chunks)), s.first.Offset + int64(s.size())
+}
+
 // text is the log, of one phase when it is named.
 func (s *shelf) text(phase string) string {
 	s.mu.Lock()
