@@ -108,6 +108,9 @@ type Runs interface {
 	// "checks", "outputs", …), sealed, replacing an earlier one.
 	PutRunDoc(run, kind string, sealed []byte) error
 	RunDoc(run, kind string) ([]byte, error)
+	// RunDocs returns up to limit documents of all runs, by run and kind, that come
+	// after one: for those who look at everything.
+	RunDocs(after RunDoc, limit int) ([]RunDoc, error)
 }
 
 // Instances stores what is known of instances.
@@ -139,6 +142,11 @@ type States interface {
 	AddRecovered(Recovered) (id int64, err error)
 	Recovereds(project, stack, environment string) ([]Recovered, error) // newest first
 	MarkRecovered(id int64) error
+
+	// AllStateVersions and AllRecovereds return up to limit of all instances, by ID,
+	// after one: for those who look at everything.
+	AllStateVersions(after int64, limit int) ([]StateVersion, error)
+	AllRecovereds(after int64, limit int) ([]Recovered, error)
 }
 
 // Tokens stores credentials.
@@ -179,6 +187,7 @@ type Secrets interface {
 	Secret(project, environment, name string) ([]byte, error)
 	SecretNames(project, environment string) ([]string, error)
 	DeleteSecret(project, environment, name string) error
+	AllSecrets() ([]Secret, error)
 }
 
 // Blobs answers which blobs are named by rows, for the collector of orphans.

@@ -52,6 +52,18 @@ type Recovered struct {
 	Used        bool // a recover run made it a version
 }
 
+// RunDoc is a document of a run, as it is stored.
+type RunDoc struct {
+	Run, Kind string
+	Sealed    []byte
+}
+
+// Secret is a secret value of an environment, as it is stored.
+type Secret struct {
+	Project, Environment, Name string
+	Sealed                     []byte
+}
+
 // TokenKind is what a token is good for.
 type TokenKind string
 

@@ -52,10 +52,22 @@ func Run(t *testing.T, open Open) {
 		{"racing for a lock", lockRace},
 		{"recovered states", recovereds},
 		{"own states", ownStates},
+		{"everything", everything},
 		{"tokens", tokens},
 		{"events", events},
 		{"leases", leases},
 		{"racing for a lease", leaseRace},
+		{"text", text},
+		{"text that cannot be stored", badText},
+		{"order", order},
+		{"case", letterCase},
+		{"times", times},
+		{"numbers and bytes", numbersAndBytes},
+		{"guards under load", guardRace},
+		{"write skew", writeSkew},
+		{"updates that fail beside others", failuresBeside},
+		{"reading one's own events", ownEvents},
+		{"an error that is swallowed", swallowed},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
