@@ -11,6 +11,7 @@ import (
 
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/service/bus"
+	"github.com/terrace-cd/terrace/internal/spool"
 )
 
 // Lateness is how long a runner may be silent before somebody asks whether it lives.
@@ -28,6 +29,11 @@ type Starter interface {
 	Alive(pid int, start string) bool
 	// Interrupt asks it to stop.
 	Interrupt(pid int, start string) error
+	// Find returns the process of an attempt whose claim did not arrive, 0 when nothing
+	// is known of one.
+	Find(run string, fence int64) (pid int, start string)
+	// Left reads what an attempt left behind. Its process has ended.
+	Left(run string, fence int64) (spool.Left, error)
 }
 
 // Spec is one attempt at a run.
@@ -41,6 +47,8 @@ type Spec struct {
 // Runs is what the executor asks of the service.
 type Runs interface {
 	Begin(ctx context.Context, id string) (core.Run, string, error)
+	// Salvage delivers what an attempt left behind; it may be repeated.
+	Salvage(ctx context.Context, id string, fence int64, left spool.Left) error
 	Lost(ctx context.Context, id string, fence int64, how string) error
 }
 
@@ -57,6 +65,8 @@ type Executor struct {
 
 	mu      sync.Mutex
 	started map[string]process // by run: what this server started and has not seen end
+
+	salvage sync.Mutex // what one runner left is delivered by one of us
 }
 
 type process struct {
@@ -98,7 +108,7 @@ func (e *Executor) adopt(ctx context.Context) {
 	for _, run := range runs {
 		switch {
 		case run.Status == core.RunQueued && run.Fence == 0:
-		case run.PID != 0 && e.Starter.Alive(run.PID, run.PIDStart):
+		case e.alive(run):
 			e.Log.Info("found the runner of a run again", "run", run.ID, "instance", run.Instance(), "pid", run.PID, "status", run.Status)
 		default:
 			e.lost(ctx, run, "it ended while the server was away")
@@ -155,6 +165,9 @@ func (e *Executor) alive(run core.Run) bool {
 	if ok && p.fence == run.Fence {
 		return e.Starter.Alive(p.pid, p.start)
 	}
+	if run.PID == 0 { // its claim did not arrive, perhaps because there was no server
+		run.PID, run.PIDStart = e.Starter.Find(run.ID, run.Fence)
+	}
 	return run.PID != 0 && e.Starter.Alive(run.PID, run.PIDStart)
 }
 
@@ -188,11 +201,29 @@ func (e *Executor) start(ctx context.Context, run core.Run) {
 	e.started[run.ID] = process{fence: fence, pid: pid, start: start}
 }
 
-// lost reports a runner that has ended. For a run that is over it changes nothing.
+// lost reports a runner that has ended, after delivering what it left: that may be the
+// end of the run, too. For a run that is over it changes nothing.
 func (e *Executor) lost(ctx context.Context, run core.Run, how string) {
+	if err := e.deliver(ctx, run); core.CodeOf(err) == core.Unavailable {
+		// The database or the storage is away: what was left stays, and is found again.
+		e.Log.Error("delivering what a runner left", "run", run.ID, "error", err)
+		return
+	} else if err != nil {
+		e.Log.Error("what a runner left cannot be delivered; it stays in the runner's folder", "run", run.ID, "instance", run.Instance(), "error", err)
+	}
 	if err := e.Runs.Lost(ctx, run.ID, run.Fence, how); err != nil {
 		e.Log.Error("noting a lost runner", "run", run.ID, "error", err)
 	}
+}
+
+func (e *Executor) deliver(ctx context.Context, run core.Run) error {
+	e.salvage.Lock()
+	defer e.salvage.Unlock()
+	left, err := e.Starter.Left(run.ID, run.Fence)
+	if err != nil {
+		return err
+	}
+	return e.Runs.Salvage(ctx, run.ID, run.Fence, left)
 }
 
 // Interrupt asks a run's runner to stop now.

@@ -7,10 +7,32 @@ import (
 	"path/filepath"
 )
 
-const finishName = "finish"
+const (
+	finishName  = "finish"
+	noteName    = "unsaved"         // where the engine would leave a state that it cannot store
+	unsavedName = "errored.tfstate" // that state
+)
 
 // PutFinish keeps how the run ended, before it is reported.
 func PutFinish(dir string, report []byte) error { return place(dir, finishName, report) }
+
+// NoteUnsaved notes where the engine would leave a state that it cannot store.
+func NoteUnsaved(dir, file string) error { return place(dir, noteName, []byte(file)) }
+
+// Rescue takes a state that the engine could not store out of the work tree, where it
+// would be gone with the tree or with its next use, into the attempt's folder. The
+// attempt's process has ended.
+func Rescue(dir string) error {
+	file, err := optional(filepath.Join(dir, noteName))
+	if err != nil || file == nil {
+		return err
+	}
+	err = os.Rename(string(file), filepath.Join(dir, unsavedName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
 
 // Left is what an attempt left that may not be delivered.
 type Left struct {
@@ -21,6 +43,8 @@ type Left struct {
 	Log     LeftLog
 	// Finish is the report of the end, nil when the attempt did not come so far.
 	Finish []byte
+	// Unsaved is a state that the engine could not store, nil when there is none.
+	Unsaved []byte
 	// States is how many entries there are for Queue to open.
 	States int
 }
@@ -35,6 +59,9 @@ func Read(dir string) (Left, error) {
 	if l.Finish, err = optional(filepath.Join(dir, finishName)); err != nil {
 		return l, err
 	}
+	if l.Unsaved, err = optional(filepath.Join(dir, unsavedName)); err != nil {
+		return l, err
+	}
 	if l.Wrapped, err = optional(filepath.Join(dir, queueName, wrappedName)); err != nil {
 		return l, err
 	}
@@ -45,6 +72,9 @@ func Read(dir string) (Left, error) {
 
 // Queue opens the state writes with the unwrapped key.
 func (l Left) Queue(key []byte) (*Queue, error) { return readQueue(l.dir, key) }
+
+// DropUnsaved removes the state that the engine could not store: it is kept elsewhere.
+func (l Left) DropUnsaved() error { return os.Remove(filepath.Join(l.dir, unsavedName)) }
 
 func optional(file string) ([]byte, error) {
 	content, err := os.ReadFile(file)

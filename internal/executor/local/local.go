@@ -20,13 +20,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/executor"
 	"github.com/terrace-cd/terrace/internal/process"
+	"github.com/terrace-cd/terrace/internal/spool"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
@@ -92,7 +92,7 @@ func (s *Starter) Start(ctx context.Context, spec executor.Spec, exited func(how
 	if err := ctx.Err(); err != nil {
 		return 0, "", err
 	}
-	dir := filepath.Join(s.o.Dir, "runs", spec.Run+"."+strconv.FormatInt(spec.Fence, 10))
+	dir := s.folder(spec.Run, spec.Fence)
 	for _, name := range []string{"home", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
 			return 0, "", core.Errorf(core.Unavailable, "no folder for the runner of %s: %w", spec.Run, err)
@@ -125,9 +125,8 @@ func (s *Starter) Start(ctx context.Context, spec executor.Spec, exited func(how
 	}
 	go func() {
 		how := ending(p.Wait()) // nothing that it started is left then
-		// Where secrets may lie when it could not remove them itself.
-		if err := errors.Join(os.RemoveAll(filepath.Join(dir, "tmp")), os.RemoveAll(filepath.Join(dir, "home"))); err != nil {
-			s.o.Log.Warn("removing what a runner left", "run", spec.Run, "error", err)
+		if err := errors.Join(spool.Rescue(dir), sweep(dir)); err != nil {
+			s.o.Log.Warn("tidying up after a runner", "run", spec.Run, "error", err)
 		}
 		exited(how + lastWords(dir))
 		if err := s.prune(); err != nil {

@@ -55,6 +55,11 @@ func (s *Service) Salvage(ctx context.Context, id string, fence int64, left spoo
 			return fmt.Errorf("the states that the runner of %s left: %w", id, err)
 		}
 	}
+	if left.Unsaved != nil {
+		if err := s.salvageUnsaved(ctx, run, fence, left); err != nil {
+			return fmt.Errorf("the state that the engine of %s could not store: %w", id, err)
+		}
+	}
 	if !current || left.Finish == nil || run.Status.Terminal() {
 		return nil
 	}
@@ -140,4 +145,16 @@ func (s *Service) salvageStates(ctx context.Context, run core.Run, fence int64, 
 			return err
 		}
 	}
+}
+
+// salvageUnsaved keeps a state that the engine left in its work tree.
+func (s *Service) salvageUnsaved(ctx context.Context, run core.Run, fence int64, left spool.Left) error {
+	c := state.Caller{Run: run.ID, Fence: fence, By: "run:" + run.ID}
+	err := s.State.Keep(ctx, c, run.Project, run.Stack, run.Environment, "the engine could not upload it, and its runner ended", left.Unsaved)
+	if core.CodeOf(err) == core.Invalid {
+		s.Log.Error("what an engine left is no state that can be kept", "run", run.ID, "instance", run.Instance(), "error", err)
+	} else if err != nil {
+		return err
+	}
+	return left.DropUnsaved()
 }
