@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"slices"
@@ -111,6 +112,11 @@ func Copy(ctx context.Context, from, to *DB, o CopyOptions) (copied Copied, err 
 
 func copyAll(source, target *tx, progress func(string, int64)) (Copied, error) {
 	copied := Copied{Rows: map[string]int64{}, Digest: map[string]string{}}
+	// Updates that share these transactions may have left some.
+	if err := errors.Join(source.writeEvents(), target.writeEvents()); err != nil {
+		return copied, err
+	}
+	defer func() { *target.chain = chain{} }() // it is another log afterwards
 	if err := target.requireEmpty(); err != nil {
 		return copied, err
 	}
@@ -197,8 +203,9 @@ func (t *tx) copyTable(target *tx, table table, progress func(string, int64)) (r
 	sum := sha256.New()
 	rows, err = t.eachRow(table, names, func(fields []any) error {
 		for _, field := range fields {
+			field = table.convert(field)
 			size += digestField(sum, field)
-			values = append(values, convert(field))
+			values = append(values, field)
 		}
 		if len(values) >= insertParameters || len(values)+len(columns) > insertParameters || size > insertBytes {
 			if err := flush(); err != nil {
@@ -283,10 +290,17 @@ func (t *tx) columns(table string) (columns []string, err error) {
 	return columns, t.explain(rows.Err())
 }
 
-// convert turns a field as one database gives it into what the other takes.
-func convert(v any) any {
-	if b, ok := v.([]byte); ok {
-		return bytes.Clone(b) // the driver may use it again
+// convert turns a field as one database gives it into what the other takes. SQLite may
+// have text from before what is stored was looked at; in the audit log it stays, since
+// its hashes are over it.
+func (table table) convert(v any) any {
+	switch v := v.(type) {
+	case []byte:
+		return bytes.Clone(v) // the driver may use it again
+	case string:
+		if table.name != "events" {
+			return prose(v)
+		}
 	}
 	return v
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/pressly/goose/v3"
 )
@@ -26,9 +25,6 @@ type dialect struct {
 	// keepStatements: prepared statements are kept by the session, because the driver
 	// does not.
 	keepStatements bool
-	// reverts: an error of a statement undoes the whole transaction, whatever its
-	// function makes of it.
-	reverts func(error) bool
 }
 
 // numbered writes ? as $1, $2 and so on. No statement has a ? that means anything else.
@@ -52,24 +48,4 @@ func numbered() func(string) string {
 		known.Store(query, b.String())
 		return b.String()
 	}
-}
-
-// values are parameters as both databases take them: what is true or false is stored
-// as a number, and text is valid UTF-8 without NUL, which PostgreSQL refuses and which
-// means nothing in what is stored here.
-func values(args []any) []any {
-	for i, arg := range args {
-		switch v := arg.(type) {
-		case bool:
-			args[i] = int64(0)
-			if v {
-				args[i] = int64(1)
-			}
-		case string:
-			if !utf8.ValidString(v) || strings.IndexByte(v, 0) >= 0 {
-				args[i] = strings.ReplaceAll(strings.ToValidUTF8(v, "\uFFFD"), "\x00", " ")
-			}
-		}
-	}
-	return args
 }

@@ -52,19 +52,6 @@ func (db *DB) explain(err error) error {
 	return core.Errorf(core.Internal, "the database refused a statement: %w", err)
 }
 
-// revertsSQLite: what makes SQLite undo the whole transaction (sqlite.org/lang_transaction.html).
-func revertsSQLite(err error) bool {
-	var e *sqlite.Error
-	if !errors.As(err, &e) {
-		return true
-	}
-	switch e.Code() & 0xff {
-	case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE:
-		return false
-	}
-	return true
-}
-
 // explainPostgres is explain for errors of PostgreSQL, by their SQLSTATE
 // (postgresql.org/docs/current/errcodes-appendix.html).
 func (db *DB) explainPostgres(err error) error {
@@ -79,10 +66,11 @@ func (db *DB) explainPostgres(err error) error {
 		return core.Errorf(core.NotFound, "what it belongs to does not exist: %w", err)
 	case e.Code == "53100":
 		return core.Errorf(core.Unavailable, "the disk of the database %s is full and nothing was changed; free some space and try again: %w", db.name, err)
-	case e.Code == "28P01", e.Code == "28000", e.Code == "3D000", e.Code == "42501":
-		return core.Errorf(core.Unavailable, "the database %s refuses: %s; check user, password, database and rights in its URL: %w", db.name, e.Message, err)
+	case e.Code == "28P01", e.Code == "28000", e.Code == "3D000", e.Code == "3F000", e.Code == "42501":
+		return core.Errorf(core.Unavailable, "the database %s refuses: %s; check user, password, database, schema and rights in its URL: %w", db.name, e.Message, err)
 	case strings.HasPrefix(e.Code, "08"), strings.HasPrefix(e.Code, "53"), strings.HasPrefix(e.Code, "57"), strings.HasPrefix(e.Code, "40"),
-		strings.HasPrefix(e.Code, "58"), strings.HasPrefix(e.Code, "25"), strings.HasPrefix(e.Code, "55"):
+		strings.HasPrefix(e.Code, "58"), strings.HasPrefix(e.Code, "25"), strings.HasPrefix(e.Code, "55"),
+		e.Code == "0A000" && strings.Contains(e.Message, "cached plan"): // another server has just changed the schema
 		return core.Errorf(core.Unavailable, "the database %s cannot answer now (%s); it is tried again: %w", db.name, e.Message, err)
 	case strings.HasPrefix(e.Code, "XX"):
 		return core.Errorf(core.Internal, "the database %s is damaged (%s); restore it from a backup: %w", db.name, e.Message, err)

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"math/bits"
+	"strings"
 
 	"github.com/terrace-cd/terrace/internal/core"
 )
@@ -37,23 +39,81 @@ func (t *tx) eventHead() (head, error) {
 	return get(t, "event head", func(r row) (h head, err error) { return h, r.Scan(&h.seq, &h.hash) }, "SELECT seq, hash FROM event_head")
 }
 
-func (t *tx) AddEvent(e core.Event) error {
+// chain is the end of the audit log during a transaction of the database. Its events
+// are written together, when somebody reads them or when the transaction ends: each of
+// the updates that share it pays for a part of two statements.
+type chain struct {
+	known   bool
+	stored  head // what the database has
+	last    head // with what is pending
+	pending []core.Event
+}
+
+func (t *tx) chainEnd() (*chain, error) {
+	c := t.chain
+	if c == nil {
+		return nil, core.Errorf(core.Internal, "events are added in updates only")
+	}
+	if c.known {
+		return c, nil
+	}
 	last, err := t.eventHead()
+	if err == nil {
+		*c = chain{known: true, stored: last, last: last}
+	}
+	return c, err
+}
+
+func (t *tx) AddEvent(e core.Event) error {
+	c, err := t.chainEnd()
 	if err != nil {
 		return err
 	}
-	e.Seq, e.At, e.Prev = last.seq+1, t.now, last.hash
+	e.Seq, e.At, e.Prev = c.last.seq+1, t.now, c.last.hash
+	// The hash is over what is stored.
+	e.By, e.Kind, e.Project, e.On = prose(e.By), prose(e.Kind), prose(e.Project), prose(e.On)
+	data := make(map[string]string, len(e.Data))
+	for k, v := range e.Data {
+		data[prose(k)] = prose(v)
+	}
+	e.Data = data
 	if e.Hash, err = hashEvent(e); err != nil {
 		return err
 	}
-	if _, err := t.exec("INSERT INTO events ("+eventColumns+") VALUES ("+placeholders(9)+")",
-		e.Seq, micros(e.At), e.By, e.Kind, e.Project, e.On, facts(e.Data), e.Prev, e.Hash); err != nil {
+	c.pending, c.last = append(c.pending, e), head{e.Seq, e.Hash}
+	return nil
+}
+
+// writeEvents writes what is pending, in statements for 1, 2, 4, … rows, of which
+// there are few to prepare.
+func (t *tx) writeEvents() error {
+	c := t.chain
+	if c == nil || len(c.pending) == 0 {
+		return nil
+	}
+	for rest := c.pending; len(rest) > 0; {
+		n := min(64, 1<<(bits.Len(uint(len(rest)))-1))
+		args := make([]any, 0, n*9)
+		for _, e := range rest[:n] {
+			args = append(args, e.Seq, micros(e.At), e.By, e.Kind, e.Project, e.On, facts(e.Data), e.Prev, e.Hash)
+		}
+		rest = rest[n:]
+		one := "(" + placeholders(9) + "), "
+		if _, err := t.exec("INSERT INTO events ("+eventColumns+") VALUES "+strings.TrimSuffix(strings.Repeat(one, n), ", "), args...); err != nil {
+			return err
+		}
+	}
+	if err := t.change("event head", "UPDATE event_head SET seq = ?, hash = ? WHERE seq = ?", c.last.seq, c.last.hash, c.stored.seq); err != nil {
 		return err
 	}
-	return t.change("event head", "UPDATE event_head SET seq = ?, hash = ? WHERE seq = ?", e.Seq, e.Hash, last.seq)
+	*c = chain{known: true, stored: c.last, last: c.last}
+	return nil
 }
 
 func (t *tx) Events(project string, after int64, n int) ([]core.Event, error) {
+	if err := t.writeEvents(); err != nil {
+		return nil, err
+	}
 	var w where
 	w.is("project", project)
 	w.conditions, w.args = append(w.conditions, "seq > ?"), append(w.args, after)
@@ -61,6 +121,9 @@ func (t *tx) Events(project string, after int64, n int) ([]core.Event, error) {
 }
 
 func (t *tx) LastEvent() (int64, error) {
+	if err := t.writeEvents(); err != nil {
+		return 0, err
+	}
 	last, err := t.eventHead()
 	return last.seq, err
 }

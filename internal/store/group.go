@@ -86,6 +86,8 @@ func (db *DB) group(first *member) {
 	}
 	began := time.Now()
 	var stored []*member
+	var events chain
+	kept := false // a savepoint is set, and was gone back to
 	over := false
 	defer func() { db.writer.end(s, over) }()
 	fail := func(err error) {
@@ -96,14 +98,20 @@ func (db *DB) group(first *member) {
 	}
 	for m := first; m != nil; m = db.next(len(stored), began) {
 		savepoint := len(stored) > 0 // the first has the whole transaction to give up
-		if savepoint {
-			if err := s.plain(context.Background(), "SAVEPOINT member"); err != nil {
+		if savepoint && !kept {
+			// The one before is over: one round trip for both.
+			statement := "RELEASE SAVEPOINT member; SAVEPOINT member"
+			if len(stored) == 1 {
+				statement = "SAVEPOINT member"
+			}
+			if err := s.plain(context.Background(), statement); err != nil {
 				stored = append(stored, m)
 				fail(db.explain(err))
 				return
 			}
 		}
-		t := &tx{ctx: context.WithoutCancel(m.ctx), db: db, session: s, now: now.Add(time.Since(began).Truncate(time.Microsecond))}
+		before := events
+		t := &tx{ctx: context.WithoutCancel(m.ctx), db: db, session: s, chain: &events, now: now.Add(time.Since(began).Truncate(time.Microsecond))}
 		select {
 		case m.turn <- t:
 			err = <-m.done
@@ -113,12 +121,12 @@ func (db *DB) group(first *member) {
 		switch {
 		case err == nil:
 			stored = append(stored, m)
-			if savepoint {
-				err = s.plain(context.Background(), "RELEASE SAVEPOINT member")
-			}
+			kept = false
 		case savepoint:
 			m.result <- err
+			events = before
 			err = s.plain(context.Background(), "ROLLBACK TO SAVEPOINT member")
+			kept = true
 		default:
 			over = s.rollback()
 			m.result <- err
@@ -129,6 +137,11 @@ func (db *DB) group(first *member) {
 			fail(db.explain(fmt.Errorf("the transaction ended early: %w", err)))
 			return
 		}
+	}
+	t := &tx{ctx: context.Background(), db: db, session: s, chain: &events}
+	if err := t.writeEvents(); err != nil {
+		fail(err)
+		return
 	}
 	if err := s.plain(context.Background(), "COMMIT"); err != nil {
 		fail(db.explain(err))

@@ -11,6 +11,7 @@ func scanChunk(r row) (c core.LogChunk, err error) {
 // AddLog keeps the highest number and the size with the run, so that neither a gap
 // nor the size of all logs needs a look at the chunks.
 func (t *tx) AddLog(c core.LogChunk) error {
+	c.Text = prose(c.Text)
 	last, err := get(t, "run "+c.Run, func(r row) (n int64, err error) { return n, r.Scan(&n) }, "SELECT log_seq FROM runs WHERE id = ?", c.Run)
 	switch {
 	case err != nil:
@@ -19,7 +20,7 @@ func (t *tx) AddLog(c core.LogChunk) error {
 		return core.Errorf(core.Conflict, "log chunk %d of %s leaves a gap: the last one is %d", c.Seq, c.Run, last)
 	case c.Seq <= last:
 		text, err := get(t, "log chunk", scanString, "SELECT body FROM log_chunks WHERE run = ? AND seq = ?", c.Run, c.Seq)
-		if core.CodeOf(err) == core.NotFound || err == nil && text == c.Text {
+		if core.CodeOf(err) == core.NotFound || err == nil && prose(text) == c.Text {
 			return nil // said again, perhaps after retention dropped it
 		} else if err != nil {
 			return err

@@ -10,6 +10,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"embed"
 	"errors"
 	"io/fs"
@@ -81,13 +82,13 @@ func (db *DB) isPostgres() bool { return db.path == "" }
 // Shared reports whether several servers can use the database.
 func (db *DB) Shared() bool { return db.isPostgres() }
 
-// migrate brings the schema up to date.
-func (db *DB) migrate(ctx context.Context, options ...goose.ProviderOption) error {
+// migrate brings the schema up to date, on connections of a pool.
+func (db *DB) migrate(ctx context.Context, pool *sql.DB, options ...goose.ProviderOption) error {
 	files, err := fs.Sub(migrations, db.dialect.migrations)
 	if err != nil {
 		return err
 	}
-	provider, err := goose.NewProvider(db.dialect.goose, db.writer.db, files, options...)
+	provider, err := goose.NewProvider(db.dialect.goose, pool, files, options...)
 	if err != nil {
 		return err
 	}

@@ -40,8 +40,6 @@ var postgresDialect = dialect{
 		err = conn.QueryRowContext(ctx, "SELECT clock_timestamp()").Scan(&now)
 		return now.UTC(), err
 	},
-	// After an error, PostgreSQL answers COMMIT with a rollback that looks like success.
-	reverts: func(error) bool { return true },
 }
 
 // openPostgres opens a PostgreSQL database.
@@ -66,29 +64,45 @@ func (db *DB) openPostgres(ctx context.Context, databaseURL string) error {
 		config.RuntimeParams[name] = value
 	}
 	db.config = config
+	if err := db.migratePostgres(ctx); err != nil {
+		return err
+	}
 	db.writer = newSessions(stdlib.OpenDB(*config), db.dialect, 1)
-	if err := db.requireOwnDatabase(ctx); err != nil {
-		return err
-	}
-	// Servers that start at once migrate one after the other.
-	locker, err := lock.NewPostgresSessionLocker()
-	if err != nil {
-		return err
-	}
-	if err := db.migrate(ctx, goose.WithSessionLocker(locker)); err != nil {
-		return err
-	}
 	db.readers = newSessions(stdlib.OpenDB(*config), db.dialect, postgresReaders)
 	return nil
 }
 
-// requireOwnDatabase refuses a database with another program's tables.
-func (db *DB) requireOwnDatabase(ctx context.Context) error {
+// migratePostgres looks at the database and brings its schema up to date.
+func (db *DB) migratePostgres(ctx context.Context) error {
+	config := db.config.Copy()
+	config.RuntimeParams["statement_timeout"] = "0" // a change of a large table takes what it takes
+	pool := stdlib.OpenDB(*config)
+	defer func() { _ = pool.Close() }() // it was for this alone
+	if err := db.requireOwnDatabase(ctx, pool); err != nil {
+		return err
+	}
+	// Servers that start at once migrate one after the other: ask every second, for 5 minutes.
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
+	if err != nil {
+		return err
+	}
+	return db.migrate(ctx, pool, goose.WithSessionLocker(locker))
+}
+
+// requireOwnDatabase refuses a database with another program's tables, and one that
+// cannot keep every text.
+func (db *DB) requireOwnDatabase(ctx context.Context, pool *sql.DB) error {
+	var encoding string
 	var tables int64
 	var ours bool
-	if err := db.writer.db.QueryRowContext(ctx, `SELECT count(*), coalesce(bool_or(table_name = 'event_head'), false) OR count(*) FILTER (WHERE table_name = 'goose_db_version') = count(*)
-		FROM information_schema.tables WHERE table_schema = current_schema()`).Scan(&tables, &ours); err != nil {
+	if err := pool.QueryRowContext(ctx, `SELECT current_setting('server_encoding'), count(*),
+		coalesce(bool_or(relname = 'event_head'), false) OR count(*) FILTER (WHERE relname = 'goose_db_version') = count(*)
+		FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND relkind IN ('r', 'p', 'f')
+		AND NOT EXISTS (SELECT 1 FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid AND deptype = 'e')`).Scan(&encoding, &tables, &ours); err != nil {
 		return db.explain(err)
+	}
+	if encoding != "UTF8" {
+		return core.Errorf(core.Invalid, "%s has the encoding %s; give Terrace a database with UTF8: CREATE DATABASE terrace ENCODING 'UTF8' TEMPLATE template0", db.name, encoding)
 	}
 	if tables > 0 && !ours {
 		return core.Errorf(core.Invalid, "%s holds tables of another program; give Terrace a database, or a schema (?search_path=terrace), of its own", db.name)

@@ -11,8 +11,8 @@ func scanProject(r row) (p core.Project, err error) {
 
 func (t *tx) AddProject(p core.Project) error {
 	return t.add("a project named "+p.Name+" exists", "INSERT INTO projects ("+projectColumns+") VALUES ("+placeholders(12)+")",
-		p.Name, p.Repo, p.Branch, p.Path, micros(p.Created), p.Head, micros(p.Checked), p.CheckError,
-		p.Stopped, p.StoppedHead, p.Acknowledged, p.WebhookToken)
+		p.Name, p.Repo, p.Branch, p.Path, micros(p.Created), p.Head, micros(p.Checked), prose(p.CheckError),
+		prose(p.Stopped), p.StoppedHead, p.Acknowledged, p.WebhookToken)
 }
 
 func (t *tx) Project(name string) (core.Project, error) {
@@ -26,7 +26,7 @@ func (t *tx) Projects() ([]core.Project, error) {
 func (t *tx) UpdateProject(p core.Project) error {
 	return t.change("project "+p.Name, `UPDATE projects SET repo = ?, branch = ?, path = ?, head = ?, checked = ?, check_error = ?,
 		stopped = ?, stopped_head = ?, acknowledged = ?, webhook_token = ? WHERE name = ?`,
-		p.Repo, p.Branch, p.Path, p.Head, micros(p.Checked), p.CheckError, p.Stopped, p.StoppedHead, p.Acknowledged, p.WebhookToken, p.Name)
+		p.Repo, p.Branch, p.Path, p.Head, micros(p.Checked), prose(p.CheckError), prose(p.Stopped), p.StoppedHead, p.Acknowledged, p.WebhookToken, p.Name)
 }
 
 // RemoveProject relies on ON DELETE CASCADE for what belongs to the project.

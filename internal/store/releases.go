@@ -30,7 +30,7 @@ func releaseFields(v *core.Release) []any {
 func (t *tx) AddRelease(v core.Release) error {
 	return t.add(fmt.Sprintf("%s has a release of commit %s, or one with number %d, already", v.Project, core.ShortCommit(v.Commit), v.Number),
 		"INSERT INTO releases ("+releaseColumns+") VALUES ("+placeholders(9)+")",
-		v.Project, v.Number, v.Commit, v.Author, v.Message, micros(v.Committed), micros(v.Created), v.Barrier, v.Invalid)
+		v.Project, v.Number, v.Commit, prose(v.Author), prose(v.Message), micros(v.Committed), micros(v.Created), v.Barrier, prose(v.Invalid))
 }
 
 func (t *tx) Release(project, commit string) (core.Release, error) {
@@ -79,5 +79,5 @@ func (t *tx) LatestRelease(project string) (core.Release, error) {
 }
 
 func (t *tx) SetReleaseInvalid(project, commit, diagnostics string) error {
-	return t.change("release of commit "+commit+" in "+project, "UPDATE releases SET invalid = ? WHERE project = ? AND commit_id = ?", diagnostics, project, commit)
+	return t.change("release of commit "+commit+" in "+project, "UPDATE releases SET invalid = ? WHERE project = ? AND commit_id = ?", prose(diagnostics), project, commit)
 }

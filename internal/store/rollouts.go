@@ -32,7 +32,7 @@ func (t *tx) AddRollout(v core.Rollout) error {
 	for _, s := range v.Stages {
 		if err := t.add("stage "+s.ID+" of "+v.ID+" cannot be added: it exists, or another stage holds the lease of "+s.Environment,
 			"INSERT INTO stages ("+stageColumns+") VALUES ("+placeholders(11)+")",
-			s.ID, v.ID, v.Project, s.Environment, s.Position, s.Status, s.WaitsFor, s.Fence, micros(s.Started), micros(s.Finished), int64(s.Baked)); err != nil {
+			s.ID, v.ID, v.Project, s.Environment, s.Position, s.Status, prose(s.WaitsFor), s.Fence, micros(s.Started), micros(s.Finished), int64(s.Baked)); err != nil {
 			return err
 		}
 	}
@@ -97,7 +97,7 @@ func (t *tx) Stage(id string) (core.Stage, error) {
 
 func (t *tx) UpdateStage(s core.Stage, from core.StageStatus) error {
 	n, err := t.exec("UPDATE stages SET status = ?, waits_for = ?, fence = ?, started = ?, finished = ?, baked = ? WHERE id = ? AND status = ?",
-		s.Status, s.WaitsFor, s.Fence, micros(s.Started), micros(s.Finished), int64(s.Baked), s.ID, from)
+		s.Status, prose(s.WaitsFor), s.Fence, micros(s.Started), micros(s.Finished), int64(s.Baked), s.ID, from)
 	switch {
 	case core.CodeOf(err) == core.Conflict:
 		return core.Errorf(core.Conflict, "another stage holds the lease of %s: %w", s.Environment, err)
@@ -153,7 +153,7 @@ func (t *tx) PutEnvironment(e core.EnvironmentState) error {
 		fence = excluded.fence, stage = excluded.stage, hold_kind = excluded.hold_kind, hold_reason = excluded.hold_reason, hold_actor = excluded.hold_actor,
 		hold_since = excluded.hold_since, hold_release = excluded.hold_release, entered = excluded.entered, verified = excluded.verified
 		WHERE excluded.fence >= environments.fence`,
-		e.Project, e.Name, e.Fence, e.Stage, kind, hold.Reason, hold.By, micros(hold.Since), hold.Release, e.Entered, e.Verified)
+		e.Project, e.Name, e.Fence, e.Stage, kind, prose(hold.Reason), hold.By, micros(hold.Since), hold.Release, e.Entered, e.Verified)
 	if err == nil && n == 0 {
 		return core.Errorf(core.Conflict, "the lease of %s was given again since: fence %d is stale", e.Name, e.Fence)
 	}

@@ -37,7 +37,7 @@ func runValues(v core.Run) []any {
 	var code *string
 	var message string
 	if v.Error != nil {
-		code, message = &v.Error.Code, v.Error.Message
+		code, message = &v.Error.Code, prose(v.Error.Message)
 	}
 	return []any{
 		v.Status, v.Attempt, v.Fence, v.InputDigest, facts(v.Components), v.ProvisionDigest, v.Changes.Create, v.Changes.Update, v.Changes.Replace, v.Changes.Delete,

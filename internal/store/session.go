@@ -28,16 +28,20 @@ const longStatement = 4 << 10
 const maxStatements = 300
 
 func (s *session) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	args, err := values(args)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, statementWithin)
 	defer cancel()
 	if !s.dialect.keepStatements || len(query) > longStatement {
-		return s.conn.ExecContext(ctx, s.dialect.rewrite(query), values(args)...)
+		return s.conn.ExecContext(ctx, s.dialect.rewrite(query), args...)
 	}
 	statement, err := s.prepare(ctx, query)
 	if err != nil {
 		return nil, err
 	}
-	return statement.ExecContext(ctx, values(args)...)
+	return statement.ExecContext(ctx, args...)
 }
 
 func (s *session) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
@@ -58,7 +62,11 @@ func (s *session) prepare(ctx context.Context, query string) (*sql.Stmt, error) 
 }
 
 func (s *session) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return s.conn.QueryContext(ctx, s.dialect.rewrite(query), values(args)...)
+	args, err := values(args)
+	if err != nil {
+		return nil, err
+	}
+	return s.conn.QueryContext(ctx, s.dialect.rewrite(query), args...)
 }
 
 // plain executes a statement of transaction control.

@@ -25,7 +25,7 @@ func (db *DB) sqlite() *dialect {
 		return db.clock().UTC().Truncate(time.Microsecond), nil
 	}
 	return &dialect{migrations: "migrations/sqlite", goose: goose.DialectSQLite3, write: "BEGIN IMMEDIATE", read: "BEGIN",
-		rewrite: func(query string) string { return query }, lock: now, now: now, keepStatements: true, reverts: revertsSQLite}
+		rewrite: func(query string) string { return query }, lock: now, now: now, keepStatements: true}
 }
 
 // openSQLite opens a file.
@@ -46,7 +46,7 @@ func (db *DB) openSQLite(ctx context.Context, databaseURL string) error {
 	if err := db.requireOwnFile(ctx); err != nil {
 		return err
 	}
-	if err := db.migrate(ctx); err != nil {
+	if err := db.migrate(ctx, writer); err != nil {
 		return err
 	}
 	reader, err := sql.Open("sqlite", dsn(path, "_pragma=query_only(1)"))

@@ -73,7 +73,7 @@ func (t *tx) Lock(project, stack, environment string) (core.StateLock, error) {
 
 func (t *tx) PutLock(l core.StateLock) error {
 	return t.add(core.InstanceName(l.Stack, l.Environment)+" is locked", "INSERT INTO state_locks ("+lockColumns+") VALUES ("+placeholders(9)+")",
-		l.Project, l.Stack, l.Environment, l.ID, l.Info, l.Fence, l.By, l.Run, micros(l.Created))
+		l.Project, l.Stack, l.Environment, l.ID, prose(l.Info), l.Fence, l.By, l.Run, micros(l.Created))
 }
 
 func (t *tx) DeleteLock(project, stack, environment string) error {
@@ -90,7 +90,7 @@ func scanRecovered(r row) (v core.Recovered, err error) {
 func (t *tx) AddRecovered(v core.Recovered) (id int64, err error) {
 	return get(t, "recovered state", func(r row) (id int64, err error) { return id, r.Scan(&id) },
 		"INSERT INTO recovered ("+recoveredColumns+") VALUES ("+placeholders(13)+") RETURNING id",
-		v.Project, v.Stack, v.Environment, v.Serial, v.Lineage, v.MD5, v.Size, v.Blob, v.Run, v.By, v.Reason, micros(v.Created), v.Used)
+		v.Project, v.Stack, v.Environment, v.Serial, v.Lineage, v.MD5, v.Size, v.Blob, v.Run, v.By, prose(v.Reason), micros(v.Created), v.Used)
 }
 
 func (t *tx) Recovereds(project, stack, environment string) ([]core.Recovered, error) {

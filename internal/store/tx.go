@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -19,6 +20,7 @@ type tx struct {
 	db      *DB
 	session *session
 	now     time.Time // one instant for the whole update
+	chain   *chain    // nil in a snapshot
 	failed  error     // why nothing of it may be stored, whatever its function makes of it
 }
 
@@ -103,20 +105,25 @@ func list[T any](t *tx, scan func(row) (T, error), query string, args ...any) (a
 	for rows.Next() {
 		v, err := scan(rows)
 		if err != nil {
-			return nil, t.explain(err)
+			t.failed = core.Errorf(core.Internal, "the database %s holds something that this Terrace cannot read: %w", t.db.name, err)
+			return nil, t.failed
 		}
 		all = append(all, v)
 	}
 	return all, t.explain(rows.Err())
 }
 
-// explain is the database's explain, and notes what the transaction cannot survive.
+// explain is the database's explain. After an error of the database nothing of the
+// transaction may be stored, whatever its function makes of it: PostgreSQL answers
+// COMMIT with a rollback that looks like success, and SQLite undoes everything after
+// some errors and nothing after others.
 func (t *tx) explain(err error) error {
-	if err == nil {
-		return nil
+	var ours *core.Error
+	if err == nil || errors.As(err, &ours) { // it has not come as far as the database
+		return err
 	}
 	explained := t.db.explain(err)
-	if t.failed == nil && t.db.dialect.reverts(err) {
+	if t.failed == nil {
 		t.failed = explained
 	}
 	return explained

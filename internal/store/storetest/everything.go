@@ -39,7 +39,9 @@ func everything(t *testing.T, s core.Store) {
 		}
 		return nil
 	})
-	doc := func(run, kind string) core.RunDoc { return core.RunDoc{Run: run, Kind: kind, Sealed: []byte(run + kind)} }
+	doc := func(run, kind string) core.RunDoc {
+		return core.RunDoc{Run: run, Kind: kind, Sealed: []byte(run + kind)}
+	}
 	view(t, s, func(tx core.Tx) error {
 		for _, c := range []struct {
 			after int64
