@@ -17,7 +17,7 @@ func init() {
 const killsPerWorld = 20
 
 // rolloutTakes is about how long a commit takes to production: kills are spread over it.
-const rolloutTakes = 9 * time.Second
+const rolloutTakes = 3500 * time.Millisecond
 
 // killsAtRandom pushes commit after commit and kills what works on them. Each kill has a
 // seed of its own, from which its moment and its victims follow, so that one of them can
@@ -69,6 +69,9 @@ func (w *world) killAtRandom(seed uint64, label string) {
 		w.wants(helped == settled{}, "only the server was killed, and somebody had to help: %+v%s", helped, tell(w.watch.since(seq)))
 	}
 	w.check()
+	if w.violations > violations {
+		w.Logf("what happened:%s", tell(w.watch.since(seq)))
+	}
 	verdict := "ok"
 	if w.violations > violations {
 		verdict = "VIOLATED; again with: make faults ROWS=0 KILLS=1 SEED=" + fmt.Sprint(seed)

@@ -76,7 +76,12 @@ func (w *world) generation(n int) {
 	w.configuration()
 	for _, stack := range stacks {
 		w.repo.Write("stacks/"+stack+"/.terraform.lock.hcl", w.lockFile)
+		constraint := 0
+		if w.freshInit {
+			constraint = n
+		}
 		w.repo.Write("stacks/"+stack+"/versions.tf", fmt.Sprintf(`terraform {
+  required_version = ">= 1.0.%d"
   required_providers {
     democloud = {
       source  = "terrace-cd/democloud"
@@ -97,7 +102,7 @@ provider "democloud" {
   endpoint = var.cloud
   tenant   = "${var.place}-%s"
 }
-`, stack))
+`, constraint, stack))
 	}
 	w.repo.Write("stacks/base/main.tf", fmt.Sprintf(`variable "canary" {
   type      = string

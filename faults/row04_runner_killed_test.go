@@ -52,17 +52,16 @@ func (w *world) gate(environment string) gate {
 	g := gate{w.file("began-" + itoa(w.gates)), w.file("go-" + itoa(w.gates))}
 	w.hook(`[ "$1" = ` + environment + ` ] || exit 0
 echo $$ >> ` + g.began + `
-while [ ! -e ` + g.goOn + ` ]; do sleep 0.02; done`)
+i=0
+while [ ! -e ` + g.goOn + ` ]; do i=$((i + 1)); echo line $i; sleep 0.02; done
+echo last $i`)
 	return g
 }
 
 // reached waits until an apply is at the gate.
 func (w *world) reached(g gate) {
 	w.Helper()
-	w.eventually("an apply to be in the middle", func() bool {
-		_, err := os.Stat(g.began)
-		return err == nil
-	})
+	w.eventually("an apply to be in the middle", func() bool { return exists(g.began) })
 }
 
 // pass lets go what waits at a gate, and who comes there later.

@@ -52,6 +52,7 @@ type world struct {
 	watch                   *watch
 	generations             int
 	gates                   int64
+	freshInit               bool     // each generation needs init
 	pushed                  []string // commits, in order
 	cache                   contents
 
