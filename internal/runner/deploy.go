@@ -8,6 +8,7 @@ import (
 
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/plan"
+	"github.com/terrace-cd/terrace/internal/spool"
 	"github.com/terrace-cd/terrace/internal/step/engine"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
@@ -156,8 +157,14 @@ func (a *attempt) maskPlan(p *wire.Plan) {
 // decides about a bad one: with it, what happened is known (rule 18); without it, the
 // outcome is unknown (rule 20), whatever else is known.
 func (a *attempt) apply(session *engine.Session, did *progress, planned wire.Planned) (wire.After, error) {
+	if err := spool.NoteUnsaved(a.Dir, session.Unsaved()); err != nil {
+		return wire.After{}, core.Errorf(core.Unavailable, "nothing is applied, since the runner cannot write to its folder: %w", err)
+	}
 	applied, err := session.Apply(a.work)
 	partial := did.partial(planned.Plan)
+	if err == nil && applied.Stored && planned.Own == nil {
+		a.keep(spool.Applied, wire.Applied{Stored: true}) // with what waits in the spool
+	}
 	if refused := a.settle(); refused != nil && applied.Stored {
 		applied.Stored, err = false, errors.Join(refused, err)
 	}
@@ -169,8 +176,12 @@ func (a *attempt) apply(session *engine.Session, did *progress, planned wire.Pla
 		return wire.After{}, strange
 	}
 	if err == nil {
+		report := wire.Applied{Stored: true, Own: own}
+		if own != nil {
+			a.keep(spool.Applied, report)
+		}
 		// What was changed is reported even when the run shall stop now.
-		return a.api.Applied(a.report, a.Run, wire.Applied{Stored: true, Own: own})
+		return a.api.Applied(a.report, a.Run, report)
 	}
 	a.left = own
 	switch {

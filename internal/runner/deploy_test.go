@@ -464,7 +464,7 @@ func TestAKilledRunnerLeavesItsSpool(t *testing.T) {
 		t.Fatal(err)
 	}
 	left, err := spool.Read(w.dir)
-	if err != nil || string(left.Wrapped) != "wrapped" || left.States != 2 || left.Finish != nil {
+	if err != nil || string(left.Wrapped) != "wrapped" || left.States != 2 {
 		t.Fatalf("left %+v, %v", left, err)
 	}
 	queue, err := left.Queue(make([]byte, spool.KeySize))

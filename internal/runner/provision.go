@@ -3,6 +3,7 @@ package runner
 import (
 	"path/filepath"
 
+	"github.com/terrace-cd/terrace/internal/spool"
 	"github.com/terrace-cd/terrace/internal/step/ansible"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
@@ -15,7 +16,9 @@ func (a *attempt) after(next wire.After) error {
 		if err := a.provision(*next.Provision); err != nil {
 			return err
 		}
-		answer, err := a.api.Provisioned(a.report, a.Run, wire.Provisioned{Recap: a.recap})
+		report := wire.Provisioned{Recap: a.recap}
+		a.keep(spool.Provisioned, report)
+		answer, err := a.api.Provisioned(a.report, a.Run, report)
 		if err != nil {
 			return err
 		}

@@ -330,14 +330,10 @@ func (r *relay) settle(ctx context.Context) error {
 }
 
 // relayTo starts the relay that the engine of this attempt uses.
-func (a *attempt) relayTo(address string) error {
-	queue, err := spool.OpenQueue(a.Dir, a.job.Spool.Key, a.job.Spool.Wrapped)
-	if err != nil {
-		return core.Errorf(core.Unavailable, "the runner cannot keep states for the time when the server is away: %w", err)
-	}
+func (a *attempt) relayTo(address string) (err error) {
 	// It outlives the attempt's right to report: what an engine stores while it is made to
 	// stop has to reach the server, which keeps it aside.
-	a.relay, err = startRelay(context.WithoutCancel(a.report), address, a.Token, queue, a.say)
+	a.relay, err = startRelay(context.WithoutCancel(a.report), address, a.Token, a.queue, a.say)
 	return err
 }
 

@@ -41,6 +41,7 @@ type attempt struct {
 	clock    *clock
 	mask     *redact.Redactor
 	spool    *logSpool
+	queue    *spool.Queue
 	relay    *relay  // nil when the stack has a backend of its own
 	out      *masked // the log
 	tree     *checkout.Tree
@@ -134,6 +135,9 @@ func (a *attempt) execute(evict context.CancelCauseFunc) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.spool.close()) }()
+	if a.queue, err = spool.OpenQueue(a.Dir, a.job.Spool.Key, a.job.Spool.Wrapped); err != nil {
+		return err
+	}
 	a.out = newMasked(a.mask, &lines{to: a.spool, phase: a.clock.phase})
 
 	beats := a.startHeartbeat(evict)
@@ -180,17 +184,22 @@ func (a *attempt) finish(v *verdict) error {
 	for i := range f.Verified {
 		f.Verified[i].Name, f.Verified[i].Message = a.mask.String(f.Verified[i].Name), a.mask.String(f.Verified[i].Message)
 	}
-	report, err := json.Marshal(f)
-	if err == nil {
-		err = spool.PutFinish(a.Dir, report)
-	}
-	if err != nil {
-		a.say("the end of the run cannot be kept on disk, and is lost when the runner is: %v", err)
-	}
+	a.keep(spool.Finish, f)
 	if err := a.api.Finish(a.report, a.Run, f); err != nil {
 		return fmt.Errorf("the end of the run (%s) could not be reported: %w", v.status, err)
 	}
 	return nil
+}
+
+// keep has a report survive the runner, until it is delivered.
+func (a *attempt) keep(name string, report any) {
+	content, err := json.Marshal(report)
+	if err == nil {
+		err = a.queue.Keep(name, content)
+	}
+	if err != nil {
+		a.say("%s: this cannot be kept on disk, and is lost when the runner is before the server has it: %v", name, err)
+	}
 }
 
 // say writes a line of the runner's own to the log.

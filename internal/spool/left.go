@@ -8,13 +8,9 @@ import (
 )
 
 const (
-	finishName  = "finish"
 	noteName    = "unsaved"         // where the engine would leave a state that it cannot store
 	unsavedName = "errored.tfstate" // that state
 )
-
-// PutFinish keeps how the run ended, before it is reported.
-func PutFinish(dir string, report []byte) error { return place(dir, finishName, report) }
 
 // NoteUnsaved notes where the engine would leave a state that it cannot store.
 func NoteUnsaved(dir, file string) error { return place(dir, noteName, []byte(file)) }
@@ -41,8 +37,6 @@ type Left struct {
 	// attempt never had one.
 	Wrapped []byte
 	Log     LeftLog
-	// Finish is the report of the end, nil when the attempt did not come so far.
-	Finish []byte
 	// Unsaved is a state that the engine could not store, nil when there is none.
 	Unsaved []byte
 	// States is how many entries there are for Queue to open.
@@ -54,9 +48,6 @@ func Read(dir string) (Left, error) {
 	l := Left{dir: dir}
 	var err error
 	if l.Log, err = readLog(dir); err != nil {
-		return l, err
-	}
-	if l.Finish, err = optional(filepath.Join(dir, finishName)); err != nil {
 		return l, err
 	}
 	if l.Unsaved, err = optional(filepath.Join(dir, unsavedName)); err != nil {

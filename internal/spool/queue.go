@@ -123,12 +123,11 @@ func (q *Queue) Push(e Entry) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	name := fmt.Sprintf("%08d%s", q.next, entrySuffix)
-	nonce := make([]byte, q.aead.NonceSize(), q.aead.NonceSize()+len(head)+1+len(e.Body)+q.aead.Overhead())
-	if _, err := rand.Read(nonce); err != nil {
+	sealed, err := q.seal(name, head, e.Body)
+	if err != nil {
 		return err
 	}
-	plain := slices.Concat(head, []byte{'\n'}, e.Body)
-	if err := place(q.dir, name, q.aead.Seal(nonce, nonce, plain, []byte(name))); err != nil {
+	if err := place(q.dir, name, sealed); err != nil {
 		return err
 	}
 	q.names = append(q.names, name)
@@ -174,25 +173,76 @@ func (q *Queue) Drop() error {
 	return nil
 }
 
-// read opens an entry. A damaged one, or one of another queue, does not open.
+// read opens an entry.
 func (q *Queue) read(name string) (e Entry, err error) {
-	sealed, err := os.ReadFile(filepath.Join(q.dir, name))
+	head, body, err := q.open(name)
 	if err != nil {
 		return e, err
 	}
-	if len(sealed) < q.aead.NonceSize() {
-		return e, fmt.Errorf("the spooled write %s was cut off", name)
-	}
-	plain, err := q.aead.Open(nil, sealed[:q.aead.NonceSize()], sealed[q.aead.NonceSize():], []byte(name))
-	if err != nil {
-		return e, fmt.Errorf("the spooled write %s is damaged, or its key is another one: %w", name, err)
-	}
-	head, body, _ := bytes.Cut(plain, []byte{'\n'})
 	if err := json.Unmarshal(head, &e); err != nil {
 		return e, fmt.Errorf("the spooled write %s cannot be read: %w", name, err)
 	}
 	e.Body = body
 	return e, nil
+}
+
+// seal makes the content of a file: a line that anybody may read, a nonce, and the
+// sealed body. The file's name and the line are bound into the seal. States are large:
+// there is one copy of the body, no more.
+func (q *Queue) seal(name string, head, body []byte) ([]byte, error) {
+	content := make([]byte, 0, len(head)+1+q.aead.NonceSize()+len(body)+q.aead.Overhead())
+	content = append(append(content, head...), '\n')
+	nonce := content[len(content) : len(content)+q.aead.NonceSize()]
+	if _, err := rand.Read(nonce); err != nil {
+		return nil, err
+	}
+	return q.aead.Seal(content[:len(content)+len(nonce)], nonce, body, bound(name, head)), nil
+}
+
+// open opens what seal made. A damaged file, or one of another attempt, does not open.
+func (q *Queue) open(name string) (head, body []byte, err error) {
+	content, err := os.ReadFile(filepath.Join(q.dir, name))
+	if err != nil {
+		return nil, nil, err
+	}
+	head, rest, found := bytes.Cut(content, []byte{'\n'})
+	if !found || len(rest) < q.aead.NonceSize() {
+		return nil, nil, fmt.Errorf("the spooled file %s was cut off", name)
+	}
+	sealed := rest[q.aead.NonceSize():]
+	body, err = q.aead.Open(sealed[:0], rest[:q.aead.NonceSize()], sealed, bound(name, head))
+	if err != nil {
+		return nil, nil, fmt.Errorf("the spooled file %s is damaged, or its key is another one: %w", name, err)
+	}
+	return head, body, nil
+}
+
+func bound(name string, head []byte) []byte { return append([]byte(name+"\n"), head...) }
+
+// Reports that Keep is for, by what they say.
+const (
+	Applied     = "applied"     // the apply ended well; its state is stored, or in the queue
+	Provisioned = "provisioned" // so did Ansible
+	Finish      = "finish"      // how the run ended
+)
+
+// Keep keeps a report that is on its way to the server, sealed. It survives the end of
+// the process.
+func (q *Queue) Keep(name string, report []byte) error {
+	sealed, err := q.seal(name, nil, report)
+	if err != nil {
+		return err
+	}
+	return place(q.dir, name, sealed)
+}
+
+// Kept returns a report; nil when there is none of the name.
+func (q *Queue) Kept(name string) ([]byte, error) {
+	_, report, err := q.open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return report, err
 }
 
 // place writes a file whole or not at all, and makes it durable.

@@ -2,7 +2,6 @@ package runs
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/terrace-cd/terrace/internal/core"
 )
@@ -59,6 +58,7 @@ func (s *Service) Approve(ctx context.Context, by, id, reason string) (run core.
 			return core.Errorf(core.Conflict, "%s is %s; it does not wait for an approval", id, run.Status)
 		}
 		run.Approved, run.Fence = run.PlanDigest, 0 // a fence of 0: no runner has it
+		run.Attempt = 0                             // attempts count lost runners, and this one came to its end
 		if err := tx.AddEvent(core.Event{By: by, Kind: "run.approved", Project: run.Project, On: id,
 			Data: map[string]string{"plan": run.PlanDigest, "reason": reason}}); err != nil {
 			return err
@@ -102,9 +102,13 @@ func (s *Service) Reject(ctx context.Context, by, id, reason string) (run core.R
 // that, and takes away the lock with the ID unlock before, "" for none.
 func (s *Service) Recover(ctx context.Context, by, id, unlock string) (core.Run, error) {
 	var lost core.Run
+	var instance core.InstanceState
 	own := false
 	if err := s.Store.View(ctx, func(tx core.Tx) (err error) {
 		if lost, err = tx.Run(id); err != nil {
+			return err
+		}
+		if instance, err = tx.Instance(lost.Project, lost.Stack, lost.Environment); err != nil {
 			return err
 		}
 		_, err = tx.OwnState(lost.Project, lost.Stack, lost.Environment)
@@ -119,6 +123,11 @@ func (s *Service) Recover(ctx context.Context, by, id, unlock string) (core.Run,
 	if lost.Status != core.RunUnknown {
 		return core.Run{}, core.Errorf(core.Conflict, "the outcome of %s is not unknown, it is %s", id, lost.Status)
 	}
+	// Nothing is taken out of the recovery slot for somebody who comes too late: others
+	// may have written since.
+	if err := unrecovered(lost, instance); err != nil {
+		return core.Run{}, err
+	}
 	if unlock != "" && !own {
 		return core.Run{}, core.Errorf(core.Invalid, "Terrace keeps the state of %s; its lock is taken away with: terrace state unlock %[1]s", lost.Instance())
 	}
@@ -131,8 +140,8 @@ func (s *Service) Recover(ctx context.Context, by, id, unlock string) (core.Run,
 		if err != nil {
 			return err
 		}
-		if instance.Unknown == "" {
-			return core.Errorf(core.Conflict, "%s has been recovered already", lost.Instance())
+		if err := unrecovered(lost, instance); err != nil {
+			return err
 		}
 		active, err := tx.Runs(core.RunFilter{Project: lost.Project, Environment: lost.Environment, Stack: lost.Stack, Limit: 1})
 		if err != nil {
@@ -165,58 +174,13 @@ func (s *Service) Recover(ctx context.Context, by, id, unlock string) (core.Run,
 	return run, err
 }
 
-// Lost is what the executor says of a run whose runner is gone without a last word.
-// Before anything was changed the run starts again; in apply and provisioning its
-// outcome is unknown, and it is never repeated by itself.
-func (s *Service) Lost(ctx context.Context, id string, fence int64, how string) error {
-	var run core.Run
-	err := s.Store.Update(ctx, func(tx core.Tx) (err error) {
-		if run, err = tx.Run(id); err != nil {
-			return err
-		}
-		if run.Fence != fence || run.Status.Terminal() || run.Status == core.RunAwaitingApproval {
-			return nil
-		}
-		run.PID, run.PIDStart = 0, ""
-		switch {
-		case run.Status.Changing():
-			run.Error = &core.RunError{Code: "unknown", Message: fmt.Sprintf(
-				"the runner of %s was lost while it was %s (%s). What it changed is not known. Find out, and go on, with: terrace run recover %s",
-				run.Instance(), run.Status, how, id)}
-			if err := move(tx, &run, core.RunUnknown, core.ByExecutor, "server"); err != nil {
-				return err
-			}
-		case run.Cancel:
-			run.Error = &core.RunError{Code: "cancelled", Message: "cancelled by " + run.CancelBy + " before anything was changed"}
-			if run.Status == core.RunQueued {
-				if err := move(tx, &run, core.RunCancelled, core.ByPerson, run.CancelBy); err != nil {
-					return err
-				}
-			} else if err := move(tx, &run, core.RunCancelled, core.ByExecutor, "server"); err != nil {
-				return err
-			}
-		case run.Status == core.RunVerifying || run.Attempt >= maxAttempts:
-			run.Error = &core.RunError{Code: "errored", Message: fmt.Sprintf("the runner of %s was lost while it was %s (%s), in attempt %d; see its log: terrace run logs %s",
-				run.Instance(), run.Status, how, run.Attempt, id)}
-			if err := move(tx, &run, core.RunErrored, core.ByExecutor, "server"); err != nil {
-				return err
-			}
-		case run.Status == core.RunQueued:
-			run.Fence = 0 // nobody has it any more: the executor takes it again
-			return tx.UpdateRun(run, core.RunQueued)
-		default:
-			run.Fence = 0
-			if err := s.State.ReleaseRunLocks(tx, run); err != nil {
-				return err
-			}
-			return move(tx, &run, core.RunQueued, core.ByExecutor, "server")
-		}
-		if err := s.settle(tx, run); err != nil {
-			return err
-		}
-		return s.ended(tx, run)
-	})
-	s.Bus.Changed(run.Project)
-	s.Bus.Changed("log:" + id)
-	return err
+// unrecovered refuses to recover what is not unknown any more.
+func unrecovered(lost core.Run, instance core.InstanceState) error {
+	switch instance.Unknown {
+	case lost.ID:
+		return nil
+	case "":
+		return core.Errorf(core.Conflict, "%s has been recovered already", lost.Instance())
+	}
+	return core.Errorf(core.Conflict, "of %s it is %s whose outcome is unknown: terrace run recover %[2]s", lost.Instance(), instance.Unknown)
 }

@@ -38,7 +38,7 @@ func (s *Service) Claim(ctx context.Context, c Caller, id string, claim wire.Cla
 		if instance.Unknown != "" && run.Kind != core.KindRecover && run.Kind != core.KindVerify {
 			return core.Errorf(core.Conflict, "the outcome of %s at %s is unknown; only recover may run there: terrace run recover %[1]s", instance.Unknown, run.Instance())
 		}
-		run.PID, run.PIDStart, run.Heartbeat = claim.PID, claim.PIDStart, tx.Now()
+		run.PID, run.PIDStart, run.Host, run.Heartbeat = claim.PID, claim.PIDStart, claim.Host, tx.Now()
 		return move(tx, &run, core.RunPreparing, core.ByRunner, "run:"+id)
 	})
 	if err != nil {
@@ -65,6 +65,9 @@ func (s *Service) fail(ctx context.Context, c Caller, id string, why error) erro
 		}
 		run.Error = &core.RunError{Code: "failed", Message: core.MessageOf(why)}
 		if err := move(tx, &run, core.RunFailed, core.ByRunner, "server"); err != nil {
+			return err
+		}
+		if err := s.settle(tx, run); err != nil {
 			return err
 		}
 		return s.ended(tx, run)
@@ -203,6 +206,17 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 			next.Do = "apply" // said again after a lost reply
 			return nil
 		}
+		switch {
+		case run.Status == core.RunAwaitingApproval && run.PlanDigest == planned.Digest:
+			next.Do, next.Reason = "wait", approvalReason // likewise
+			return nil
+		case run.Status.Terminal():
+			next.Do, next.Reason = "stop", string(run.Status)
+			if run.Error != nil {
+				next.Reason = run.Error.Message
+			}
+			return nil
+		}
 		again := run.NoChanges && (run.Status == core.RunProvisioning || run.Status == core.RunVerifying)
 		if run.Status != core.RunChecking && !again {
 			return core.Errorf(core.Conflict, "%s is %s; a plan is not expected", id, run.Status)
@@ -233,7 +247,7 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		}
 		switch {
 		case run.Kind == core.KindDestroy && !run.NoChanges && run.Approved != planned.Digest:
-			next.Do, next.Reason = "wait", "the destruction needs an approval"
+			next.Do, next.Reason = "wait", approvalReason
 			return move(tx, &run, core.RunAwaitingApproval, core.ByReconciler, "server")
 		case planned.NoChanges || run.Kind == core.KindRecover:
 			next.Do = "after"
@@ -267,6 +281,8 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 	}
 	return next, err
 }
+
+const approvalReason = "the destruction needs an approval"
 
 // verdict says that a run may not apply.
 type verdict struct {
@@ -330,6 +346,13 @@ func (s *Service) Applied(ctx context.Context, c Caller, id string, applied wire
 	if err := do(ctx, func(tx core.Tx) error {
 		if err := read(tx); err != nil {
 			return err
+		}
+		// Said again after a lost reply, it has moved on.
+		if err := expect(run, core.RunApplying, core.RunProvisioning, core.RunVerifying); err != nil {
+			return err
+		}
+		if !run.Applied {
+			return core.Errorf(core.Conflict, "%s was not told to apply", id)
 		}
 		return s.see(tx, run, applied.Own)
 	}); err != nil {
@@ -403,6 +426,9 @@ func (s *Service) Provisioned(ctx context.Context, c Caller, id string, report w
 		if project, err = tx.Project(run.Project); err != nil {
 			return err
 		}
+		if err := expect(run, core.RunProvisioning, core.RunVerifying); err != nil {
+			return err
+		}
 		instance, err := tx.Instance(run.Project, run.Stack, run.Environment)
 		if err != nil {
 			return err
@@ -431,8 +457,14 @@ func (s *Service) Finish(ctx context.Context, c Caller, id string, f wire.Finish
 		if run, err = mine(tx, c, id); err != nil {
 			return err
 		}
+		if to == core.RunUnknown && !run.Status.Changing() && run.Status != core.RunUnknown {
+			to = core.RunErrored // nothing was changed, so nothing is unknown
+		}
 		if run.Status == to {
 			return nil
+		}
+		if run.Status.Terminal() {
+			return core.Errorf(core.Conflict, "%s is over (%s); it cannot end as %s", id, run.Status, to)
 		}
 		if f.Error != nil {
 			run.Error = &core.RunError{Code: f.Error.Code, Message: f.Error.Message}
@@ -454,9 +486,6 @@ func (s *Service) Finish(ctx context.Context, c Caller, id string, f wire.Finish
 		}
 		if err := s.see(tx, run, f.Own); err != nil {
 			return err
-		}
-		if to == core.RunUnknown && !run.Status.Changing() {
-			to = core.RunErrored // nothing was changed, so nothing is unknown
 		}
 		if to == core.RunSucceeded && run.Status == core.RunChecking && run.Kind != core.KindRecover && !run.NoChanges {
 			return core.Errorf(core.Conflict, "%s has changes that were not applied; it cannot have succeeded", id)
@@ -517,6 +546,9 @@ func wireVerify(blocks []config.Verify) []wire.Verify {
 
 // Recovered keeps a state that a runner could not upload, for a recover run.
 func (s *Service) Recovered(ctx context.Context, c Caller, id string, data []byte) error {
+	if c.Run != id {
+		return core.Errorf(core.Denied, "this token is for run %s", c.Run)
+	}
 	var run core.Run
 	if err := s.Store.View(ctx, func(tx core.Tx) (err error) {
 		run, err = tx.Run(id)

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/terrace-cd/terrace/internal/core"
@@ -39,6 +40,11 @@ type Service struct {
 	// Interrupt asks the runner of a run to stop now; it hears of it with its next
 	// heartbeat anyway.
 	Interrupt func(core.Run)
+	// Kill ends the runner of a run at once, with all that it started. An error says why
+	// it could not.
+	Kill func(core.Run) error
+	// Host is where the runners of this server run, until they say so themselves.
+	Host string
 	// Grace is how long an interrupted engine may take.
 	Grace time.Duration
 	// VerifyEvery is how often a bake asks.
@@ -65,7 +71,7 @@ func (s *Service) Begin(ctx context.Context, id string) (run core.Run, token str
 			return err
 		}
 		run.Attempt++
-		run.PID, run.PIDStart = 0, ""
+		run.PID, run.PIDStart, run.Host = 0, "", s.Host
 		run.Heartbeat = tx.Now()
 		if err := tx.UpdateRun(run, core.RunQueued); err != nil {
 			return err
@@ -104,6 +110,14 @@ func mine(tx core.Tx, c Caller, id string) (core.Run, error) {
 		return core.Run{}, core.Errorf(core.Conflict, "attempt %d of %s took over; this runner is too late", run.Attempt, id)
 	}
 	return run, nil
+}
+
+// expect refuses a report that does not fit what the run is doing.
+func expect(run core.Run, statuses ...core.RunStatus) error {
+	if slices.Contains(statuses, run.Status) {
+		return nil
+	}
+	return core.Errorf(core.Conflict, "%s is %s; this report is not expected", run.ID, run.Status)
 }
 
 // move is the only place where a run's status changes: the table, the guard, the
@@ -215,7 +229,9 @@ func (s *Service) Phase(ctx context.Context, c Caller, id string, to core.RunSta
 		}
 		return move(tx, &run, to, core.ByRunner, "run:"+id)
 	})
-	s.Bus.Changed(project)
+	if err == nil {
+		s.Bus.Changed(project)
+	}
 	return err
 }
 

@@ -50,27 +50,104 @@ func (s *Service) Salvage(ctx context.Context, id string, fence int64, left spoo
 			return fmt.Errorf("the log that the runner of %s left: %w", id, err)
 		}
 	}
-	if left.States > 0 {
-		if err := s.salvageStates(ctx, run, fence, left); err != nil {
+	queue, err := s.openSpool(run, fence, left)
+	if err != nil {
+		return fmt.Errorf("what the runner of %s kept: %w", id, err)
+	}
+	whole := left.Unsaved == nil // every state that the engine made is stored
+	if queue != nil {
+		stored, err := s.salvageStates(ctx, run, fence, queue)
+		if err != nil {
 			return fmt.Errorf("the states that the runner of %s left: %w", id, err)
 		}
+		whole = whole && stored
 	}
 	if left.Unsaved != nil {
 		if err := s.salvageUnsaved(ctx, run, fence, left); err != nil {
 			return fmt.Errorf("the state that the engine of %s could not store: %w", id, err)
 		}
 	}
-	if !current || left.Finish == nil || run.Status.Terminal() {
+	if !current || queue == nil || !run.Status.Active() {
 		return nil
 	}
-	var finish wire.Finish
-	if err := json.Unmarshal(left.Finish, &finish); err != nil {
-		return fmt.Errorf("the end that the runner of %s left: %w", id, err)
-	}
-	if err := s.Finish(ctx, c, id, finish); err != nil && core.CodeOf(err) != core.Conflict {
+	finish, err := s.ending(ctx, c, run, queue, whole)
+	if err != nil || finish == nil {
 		return err
 	}
-	return nil
+	if err := s.Finish(ctx, c, id, *finish); core.CodeOf(err) != core.Conflict {
+		return err
+	}
+	return nil // it ended otherwise meanwhile
+}
+
+// ending is how a run ended as far as its runner knew, nil when it did not. whole says
+// that every state of the engine is stored.
+func (s *Service) ending(ctx context.Context, c Caller, run core.Run, queue *spool.Queue, whole bool) (*wire.Finish, error) {
+	var finish wire.Finish
+	if ok, err := kept(queue, spool.Finish, &finish); err != nil || ok {
+		return &finish, err
+	}
+	// What follows an apply, or Ansible, is another runner's business. That one finds
+	// nothing to apply.
+	var applied wire.Applied
+	var provisioned wire.Provisioned
+	var after wire.After
+	var err error
+	var ok bool
+	switch run.Status {
+	case core.RunApplying:
+		if ok, err = kept(queue, spool.Applied, &applied); err != nil || !ok || !whole {
+			return nil, err
+		}
+		after, err = s.Applied(ctx, c, run.ID, applied)
+	case core.RunProvisioning:
+		if ok, err = kept(queue, spool.Provisioned, &provisioned); err != nil || !ok {
+			return nil, err
+		}
+		after, err = s.Provisioned(ctx, c, run.ID, provisioned)
+		finish.Recap = provisioned.Recap
+	default:
+		return nil, nil
+	}
+	switch core.CodeOf(err) {
+	case "":
+	case core.Unavailable, core.Internal:
+		return nil, err
+	default:
+		finish.Status, finish.Error = string(core.RunFailed), &wire.Problem{Code: string(core.RunFailed), Message: core.MessageOf(err)}
+		return &finish, nil
+	}
+	left := "verification"
+	switch {
+	case after.Provision != nil:
+		left = "provisioning"
+	case len(after.Verify) == 0:
+		finish.Status = string(core.RunSucceeded)
+		return &finish, nil
+	}
+	finish.Status, finish.Error = string(core.RunErrored), &wire.Problem{Code: string(core.RunErrored), Message: fmt.Sprintf(
+		"everything is applied at %s and its state is stored; the runner was lost before %s. Nothing is in doubt: try again, and it goes on there", run.Instance(), left)}
+	return &finish, nil
+}
+
+func kept(queue *spool.Queue, name string, report any) (ok bool, err error) {
+	content, err := queue.Kept(name)
+	if err != nil || content == nil {
+		return false, err
+	}
+	return true, json.Unmarshal(content, report)
+}
+
+// openSpool opens what an attempt kept, nil when that is nothing.
+func (s *Service) openSpool(run core.Run, fence int64, left spool.Left) (*spool.Queue, error) {
+	if left.Wrapped == nil {
+		return nil, nil
+	}
+	key, err := s.Seal.Open(spoolPurpose(run.ID, fence), left.Wrapped)
+	if err != nil {
+		return nil, err
+	}
+	return left.Queue(key)
 }
 
 // salvageChunk is how much of a log is stored at a time, in bytes.
@@ -111,38 +188,33 @@ func whole(text string) int {
 }
 
 // salvageStates delivers states as the runner would have done, under the rules of any
-// write: what may not become current is kept in the recovery slot.
-func (s *Service) salvageStates(ctx context.Context, run core.Run, fence int64, left spool.Left) error {
-	key, err := s.Seal.Open(spoolPurpose(run.ID, fence), left.Wrapped)
-	if err != nil {
-		return err
-	}
-	queue, err := left.Queue(key)
-	if err != nil {
-		return err
-	}
+// write: what may not become current is kept in the recovery slot. stored says that the
+// last one, which is the engine's last word, is current, or that there was none.
+func (s *Service) salvageStates(ctx context.Context, run core.Run, fence int64, queue *spool.Queue) (stored bool, err error) {
 	c := state.Caller{Run: run.ID, Fence: fence, CanWrite: true, By: "run:" + run.ID}
+	stored = true
 	for {
 		e, ok, err := queue.First()
 		if err != nil || !ok {
-			return err
+			return stored, err
 		}
 		if e.Method == http.MethodPost {
 			sum, err := base64.StdEncoding.DecodeString(e.MD5)
 			if err != nil {
-				return err
+				return false, err
 			}
 			_, err = s.State.Write(ctx, c, run.Project, run.Stack, run.Environment, e.Lock, hex.EncodeToString(sum), e.Body)
+			stored = err == nil
 			switch core.CodeOf(err) {
 			case "", core.Conflict: // stored, or in the recovery slot
 			case core.Invalid, core.Denied:
 				s.Log.Error("a state that a runner left is no state that can be kept", "run", run.ID, "instance", run.Instance(), "error", err)
 			default:
-				return err
+				return false, err
 			}
 		}
 		if err := queue.Drop(); err != nil {
-			return err
+			return false, err
 		}
 	}
 }

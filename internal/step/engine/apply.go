@@ -19,6 +19,9 @@ const erroredState = "errored.tfstate"
 // file it is in nobody's hands.
 var lostState = regexp.MustCompile(`(?i)failed to (save|serialize|persist) state|local state file`)
 
+// Unsaved is where the engine leaves a state that it could not upload.
+func (s *Session) Unsaved() string { return filepath.Join(s.o.Dir, erroredState) }
+
 // Apply applies the saved plan, once. Applied counts with an error as well. The error is
 // Invalid when the engine said no; its end by a signal is Unavailable, and its outcome
 // unknown unless Applied says that the state is stored.
@@ -30,7 +33,7 @@ func (s *Session) Apply(ctx context.Context) (Applied, error) {
 		return Applied{Stored: true}, core.Errorf(core.Internal, "there is no saved plan to apply")
 	}
 	s.planned = false
-	file := filepath.Join(s.o.Dir, erroredState)
+	file := s.Unsaved()
 	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Applied{Stored: true}, core.Errorf(core.Unavailable, "a state that an earlier run left cannot be removed, and nothing was applied: %w", err)
 	}
