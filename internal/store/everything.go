@@ -18,6 +18,8 @@ func (t *tx) RunDocs(after core.RunDoc, n int) ([]core.RunDoc, error) {
 }
 
 func (t *tx) AllSecrets() ([]core.Secret, error) {
-	return list(t, func(r row) (s core.Secret, err error) { return s, r.Scan(&s.Project, &s.Environment, &s.Name, &s.Sealed) },
+	return list(t, func(r row) (s core.Secret, err error) {
+		return s, r.Scan(&s.Project, &s.Environment, &s.Name, &s.Sealed)
+	},
 		"SELECT project, environment, name, sealed FROM secrets ORDER BY project, environment, name")
 }

@@ -92,19 +92,23 @@ func (db *DB) migratePostgres(ctx context.Context) error {
 // requireOwnDatabase refuses a database with another program's tables, and one that
 // cannot keep every text.
 func (db *DB) requireOwnDatabase(ctx context.Context, pool *sql.DB) error {
-	var encoding string
+	var encoding, schema string
 	var tables int64
-	var ours bool
-	if err := pool.QueryRowContext(ctx, `SELECT current_setting('server_encoding'), count(*),
+	var mayCreate, ours bool
+	if err := pool.QueryRowContext(ctx, `SELECT current_setting('server_encoding'), coalesce(current_schema(), ''), coalesce(has_schema_privilege(current_schema(), 'CREATE'), false), count(*),
 		coalesce(bool_or(relname = 'event_head'), false) OR count(*) FILTER (WHERE relname = 'goose_db_version') = count(*)
 		FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND relkind IN ('r', 'p', 'f')
-		AND NOT EXISTS (SELECT 1 FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid AND deptype = 'e')`).Scan(&encoding, &tables, &ours); err != nil {
+		AND NOT EXISTS (SELECT 1 FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid AND deptype = 'e')`).Scan(&encoding, &schema, &mayCreate, &tables, &ours); err != nil {
 		return db.explain(err)
 	}
-	if encoding != "UTF8" {
+	switch {
+	case encoding != "UTF8":
 		return core.Errorf(core.Invalid, "%s has the encoding %s; give Terrace a database with UTF8: CREATE DATABASE terrace ENCODING 'UTF8' TEMPLATE template0", db.name, encoding)
-	}
-	if tables > 0 && !ours {
+	case schema == "":
+		return core.Errorf(core.Invalid, "%s has no schema for Terrace's tables, or the search_path in the URL names none; make it: CREATE SCHEMA terrace AUTHORIZATION %s", db.name, db.config.User)
+	case tables == 0 && !mayCreate:
+		return core.Errorf(core.Invalid, "%s: the user may not make tables there; let it: GRANT CREATE ON SCHEMA %s TO %s", db.name, schema, db.config.User)
+	case tables > 0 && !ours:
 		return core.Errorf(core.Invalid, "%s holds tables of another program; give Terrace a database, or a schema (?search_path=terrace), of its own", db.name)
 	}
 	return nil
@@ -117,9 +121,11 @@ func redacted(databaseURL string) string {
 		return "the database"
 	}
 	query := u.Query()
-	if query.Has("password") {
-		query.Del("password")
-		u.RawQuery = query.Encode()
+	for _, secret := range []string{"password", "sslpassword"} {
+		if query.Has(secret) {
+			query.Del(secret)
+			u.RawQuery = query.Encode()
+		}
 	}
 	if u.User != nil {
 		u.User = url.User(u.User.Username())

@@ -23,7 +23,7 @@ func TestDatabaseRestarts(t *testing.T) {
 	var count, failed atomic.Int64
 	ctx, stop := context.WithCancel(t.Context())
 	var writers sync.WaitGroup
-	for w := range 20 {
+	for w := range 200 {
 		writers.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
 				name := fmt.Sprintf("p-%d-%d", w, i)
@@ -39,6 +39,7 @@ func TestDatabaseRestarts(t *testing.T) {
 					count.Add(1)
 				case core.CodeOf(err) == core.Unavailable:
 					failed.Add(1)
+					<-time.After(10 * time.Millisecond) // as clients do
 				default:
 					t.Errorf("%s: %v (%s)", name, err, core.CodeOf(err))
 				}
@@ -49,14 +50,14 @@ func TestDatabaseRestarts(t *testing.T) {
 		want := count.Load() + n
 		testkit.Eventually(t, 30*time.Second, "acknowledged writes", func() bool { return count.Load() >= want })
 	}
-	grow(100)
+	grow(500)
 	server.Kill()
 	testkit.Eventually(t, 30*time.Second, "a refused write", func() bool { return failed.Load() > 0 })
 	server.Start(t)
-	grow(100)
+	grow(500)
 	server.Stop()
 	server.Start(t)
-	grow(100)
+	grow(500)
 	stop()
 	writers.Wait()
 
@@ -168,16 +169,24 @@ func TestPasswordsStayUnsaid(t *testing.T) {
 	}
 }
 
-func TestForeignPostgreSQL(t *testing.T) {
-	url := testkit.Postgres(t)
-	other, err := sql.Open("pgx", url)
+// psql runs statements on a database, as its administrator.
+func psql(t *testing.T, url string, statements ...string) {
+	t.Helper()
+	db, err := sql.Open("pgx", url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = other.Close() }()
-	if _, err := other.ExecContext(t.Context(), "CREATE TABLE songs (title TEXT)"); err != nil {
-		t.Fatal(err)
+	defer func() { _ = db.Close() }()
+	for _, statement := range statements {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
 	}
+}
+
+func TestForeignPostgreSQL(t *testing.T) {
+	url := testkit.Postgres(t)
+	psql(t, url, "CREATE TABLE songs (title TEXT)")
 	if _, err := Open(t.Context(), url); core.CodeOf(err) != core.Invalid || !strings.Contains(err.Error(), "another program") {
 		t.Errorf("a database of another program: %v", err)
 	}
@@ -188,6 +197,103 @@ func TestForeignPostgreSQL(t *testing.T) {
 	}
 	if _, err := Open(t.Context(), url); core.CodeOf(err) != core.Conflict || !strings.Contains(err.Error(), "newer release") {
 		t.Errorf("a database of a newer release: %v", err)
+	}
+}
+
+// TestPostgreSQLSettings: a database that was set up to be quick and lenient is not,
+// for Terrace; and Terrace goes by its clock.
+func TestPostgreSQLSettings(t *testing.T) {
+	url := testkit.Postgres(t)
+	name, _, _ := strings.Cut(url[strings.LastIndex(url, "/")+1:], "?")
+	psql(t, url, "ALTER DATABASE "+name+" SET synchronous_commit = off", "ALTER DATABASE "+name+" SET timezone = 'Asia/Tokyo'",
+		"ALTER DATABASE "+name+" SET default_transaction_isolation = 'serializable'",
+		"ALTER DATABASE "+name+" SET bytea_output = escape", "ALTER DATABASE "+name+" SET standard_conforming_strings = off")
+	db := openAt(t, url+"&options=-c%20synchronous_commit%3Dlocal", WithClock(func() time.Time { return time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) }))
+	for setting, want := range map[string]string{"synchronous_commit": "on", "timezone": "UTC", "statement_timeout": "1min", "idle_in_transaction_session_timeout": "30s"} {
+		var got string
+		if err := db.direct("SHOW "+setting, &got); err != nil || got != want {
+			t.Errorf("%s is %q, %v; want %q", setting, got, err, want)
+		}
+	}
+	var before, now, after time.Time
+	clock := func(into *time.Time) {
+		t.Helper()
+		if err := db.direct("SELECT clock_timestamp()", into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clock(&before)
+	if err := db.Update(t.Context(), func(tx core.Tx) error {
+		now = tx.Now()
+		return tx.PutSetting("x", `\x`)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	clock(&after)
+	if now.Before(before) || now.After(after) {
+		t.Errorf("Now is %v, and the database's clock was between %v and %v", now, before, after)
+	}
+}
+
+// TestDatabasesThatDoNotFit are refused with what to do, and others are not.
+func TestDatabasesThatDoNotFit(t *testing.T) {
+	server := testkit.PostgresServer(t)
+	url := server.Database(t)
+	psql(t, url, "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0", "CREATE ROLE guest LOGIN",
+		"REVOKE CREATE ON SCHEMA public FROM PUBLIC", "CREATE SCHEMA mine AUTHORIZATION guest")
+	with := func(url, user, query string) string {
+		return strings.Replace(url, "terrace@", user+"@", 1) + query
+	}
+	latin := url[:strings.LastIndex(url, "/")] + "/latin?sslmode=disable"
+	for _, c := range []struct {
+		url  string
+		code core.Code
+		text string
+	}{
+		{latin, core.Invalid, "ENCODING 'UTF8'"},
+		{with(url, "guest", ""), core.Invalid, "GRANT CREATE"},
+		{with(url, "nobody", ""), core.Unavailable, "check user"},
+		{with(url, "terrace", "&search_path=nowhere"), core.Invalid, "CREATE SCHEMA"},
+		{strings.Replace(url, "/test_", "/missing_", 1), core.Unavailable, "check user"},
+	} {
+		db, err := Open(t.Context(), c.url)
+		if err == nil {
+			_ = db.Close()
+		}
+		if core.CodeOf(err) != c.code || !strings.Contains(core.MessageOf(err), c.text) {
+			t.Errorf("%s: %v (%s); want a %s error about %q", c.url, err, core.CodeOf(err), c.code, c.text)
+		}
+	}
+	// A schema of its own, beside the tables of another program and an extension's.
+	psql(t, url, "CREATE TABLE public.songs (title TEXT)")
+	db := openAt(t, with(url, "guest", "&search_path=mine"))
+	if err := db.Update(t.Context(), addProject("shop")); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestHangingServer: a server that stopped in the middle of an update, and holds what
+// all wait for, is cut off by the database.
+func TestHangingServer(t *testing.T) {
+	url := testkit.Postgres(t)
+	db := openAt(t, url)
+	other := openAt(t, url)
+	s, _, err := other.beginWrite(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.plain(t.Context(), "SET LOCAL idle_in_transaction_session_timeout = '300ms'"); err != nil { // not 30 s
+		t.Fatal(err)
+	}
+	if err := db.Update(t.Context(), addProject("shop")); err != nil {
+		t.Errorf("beside a server that hangs: %v", err)
+	}
+	if err := s.plain(t.Context(), "COMMIT"); err == nil {
+		t.Error("the server that hung could go on")
+	}
+	other.writer.end(s, false)
+	if err := other.Update(t.Context(), addProject("blog")); err != nil {
+		t.Errorf("after it was cut off: %v", err)
 	}
 }
 

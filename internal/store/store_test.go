@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -434,7 +435,8 @@ func TestWaiting(t *testing.T) {
 	}
 }
 
-// BenchmarkUpdate is what a small change costs, alone and among others.
+// BenchmarkUpdate is what a small change costs, alone and among others: a state's
+// version, and an event.
 func BenchmarkUpdate(b *testing.B) {
 	server := testkit.PostgresServer(b)
 	for _, writers := range []int{1, 32, 256} {
@@ -445,10 +447,21 @@ func BenchmarkUpdate(b *testing.B) {
 					b.Fatal(err)
 				}
 				defer func() { _ = db.Close() }()
+				if err := db.Update(b.Context(), addProject("shop")); err != nil {
+					b.Fatal(err)
+				}
+				var serial atomic.Int64
 				b.SetParallelism(max(1, writers/runtime.GOMAXPROCS(0)))
+				b.ResetTimer()
 				b.RunParallel(func(p *testing.PB) {
 					for p.Next() {
-						if err := db.Update(b.Context(), func(tx core.Tx) error { return tx.AddEvent(core.Event{By: "server", Kind: "test"}) }); err != nil {
+						n := serial.Add(1)
+						if err := db.Update(b.Context(), func(tx core.Tx) error {
+							if _, err := tx.AddStateVersion(core.StateVersion{Project: "shop", Stack: fmt.Sprint(n % 256), Environment: "dev", Serial: n, Lineage: "x", Blob: "b"}); err != nil {
+								return err
+							}
+							return tx.AddEvent(core.Event{By: "server", Kind: "test"})
+						}); err != nil {
 							b.Error(err)
 						}
 					}
