@@ -242,7 +242,7 @@ func (a *App) build(ctx context.Context) (http.Handler, func(context.Context), e
 	loop := &reconcile.Reconciler{Store: a.store, Wanted: evaluator, Runs: runService, Bus: changes, Log: o.Log}
 	always, ask := a.listen(changes, poller)
 	api := &httpapi.API{Access: accessService, Board: boardService, Bus: changes, Projects: projectService, Rollouts: rolloutService, Runs: runService,
-		State: states, Wanted: evaluator, Store: a.store, Log: o.Log, Ask: ask, Version: o.Version}
+		State: states, Wanted: evaluator, Store: a.store, VerifyEvents: a.store.VerifyEvents, Log: o.Log, Ask: ask, Version: o.Version}
 	api.Pages = web.New(httpapi.Pages{API: api}, web.Options{Version: o.Version})
 	a.leader.loops = []func(context.Context){loop.Run, exec.Run, poller.Run, keeper.Run}
 	return api.Handler(), always, nil

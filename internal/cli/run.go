@@ -262,23 +262,3 @@ func newUnholdCommand(s *settings) *cobra.Command {
 			return s.show(cmd, map[string]string{"unheld": args[0]}, func(out io.Writer) { _, _ = fmt.Fprintf(out, "%s is open again.\n", args[0]) })
 		})}
 }
-
-func newEventsCommand(s *settings) *cobra.Command {
-	var after int64
-	c := &cobra.Command{Use: "events", Short: "The audit log, oldest first", Args: cobra.NoArgs,
-		RunE: s.withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, _ []string) error {
-			all, err := c.Events(ctx, s.project, after)
-			if err != nil {
-				return err
-			}
-			return s.show(cmd, all, func(out io.Writer) {
-				var rows [][]string
-				for _, e := range all {
-					rows = append(rows, []string{fmt.Sprint(e.Seq), e.At.Local().Format("2006-01-02 15:04:05"), e.By, e.Kind, e.Project, e.On})
-				}
-				table(out, []string{"SEQ", "AT", "BY", "WHAT", "PROJECT", "ON"}, rows)
-			})
-		})}
-	c.Flags().Int64Var(&after, "after", 0, "only events after this number")
-	return c
-}

@@ -205,3 +205,13 @@ func (c *Client) Unhold(ctx context.Context, project, environment string) error 
 func (c *Client) Events(ctx context.Context, project string, after int64) ([]wire.Event, error) {
 	return get[[]wire.Event](ctx, c, "/events", "project", project, "after", number(after))
 }
+
+// EventPage is Events with a limit, of at most 1000.
+func (c *Client) EventPage(ctx context.Context, project string, after int64, limit int) ([]wire.Event, error) {
+	return get[[]wire.Event](ctx, c, "/events", "project", project, "after", number(after), "limit", number(int64(limit)))
+}
+
+// VerifyEvents has the server read the whole audit log and compute its hashes anew.
+func (c *Client) VerifyEvents(ctx context.Context) (wire.VerifiedEvents, error) {
+	return get[wire.VerifiedEvents](ctx, c, "/events/verify")
+}

@@ -31,6 +31,13 @@ func NewID(prefix string, now time.Time) string {
 	return prefix + "-" + idEncoding.EncodeToString(b[:])
 }
 
+// BlobMade returns when a blob's key was made, by the part of it that NewID made; ok is
+// false for keys without one, which are not of something that rows name.
+func BlobMade(key string) (made time.Time, ok bool) {
+	id, _, _ := strings.Cut(key[strings.LastIndexByte(key, '/')+1:], ".")
+	return IDTime(id)
+}
+
 // IDTime returns when an identifier was made, in milliseconds; ok is false for what
 // NewID did not make.
 func IDTime(id string) (made time.Time, ok bool) {

@@ -37,6 +37,8 @@ type API struct {
 	Wanted   *wanted.Evaluator
 	Store    core.Store
 	Log      *slog.Logger
+	// VerifyEvents computes the audit log's hashes anew; Conflict says what does not fit.
+	VerifyEvents func(ctx context.Context) (last int64, hash string, err error)
 	// Ask makes a project's branch be read soon.
 	Ask func(project string)
 	// Pages serves the web pages, below identity.

@@ -85,6 +85,13 @@ func (a *API) projectRoutes(r *routes) {
 		out, err := a.Board.Events(ctx, in.Project, in.After, in.Limit)
 		return &body[[]wire.Event]{out}, err
 	})
+	add(r, forPeople, http.MethodGet, "/api/v1/events/verify", "verify-events", "Compute the hashes of the whole audit log anew", func(ctx context.Context, _ *struct{}) (*body[wire.VerifiedEvents], error) {
+		seq, hash, err := a.VerifyEvents(ctx)
+		if core.CodeOf(err) == core.Conflict {
+			return &body[wire.VerifiedEvents]{wire.VerifiedEvents{Seq: seq, Hash: hash, Reason: core.MessageOf(err)}}, nil
+		}
+		return &body[wire.VerifiedEvents]{wire.VerifiedEvents{Intact: true, Seq: seq, Hash: hash}}, err
+	})
 }
 
 func (a *API) rolloutRoutes(r *routes) {

@@ -3,8 +3,6 @@ package jobs
 import (
 	"context"
 	"log/slog"
-	"path"
-	"strings"
 	"time"
 
 	"github.com/terrace-cd/terrace/internal/core"
@@ -84,7 +82,7 @@ func (k *Keeper) Orphans(ctx context.Context, last map[string]bool) (map[string]
 	}
 	old, collected := map[string]bool{}, 0
 	for _, b := range stored {
-		made, ours := madeAt(b.Key)
+		made, ours := core.BlobMade(b.Key) // not ours: like the object that says whose the storage is
 		switch {
 		case named[b.Key], !ours, now.Sub(made) < keepOrphans, now.Sub(b.Modified) < keepOrphans:
 		case last[b.Key]:
@@ -100,11 +98,4 @@ func (k *Keeper) Orphans(ctx context.Context, last map[string]bool) (map[string]
 		k.Log.Info("collected blobs that nothing names", "blobs", collected)
 	}
 	return old, nil
-}
-
-// madeAt tells when a key was made, by the part of it that does. Other objects, like the
-// one that says whose the storage is, are not collected.
-func madeAt(key string) (time.Time, bool) {
-	id, _, _ := strings.Cut(path.Base(key), ".")
-	return core.IDTime(id)
 }

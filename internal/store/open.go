@@ -32,6 +32,7 @@ type DB struct {
 	path    string // of a SQLite file
 	config  *pgx.ConnConfig
 	clock   func() time.Time
+	asItIs  bool
 	dialect *dialect
 	writer  *sessions // one connection
 	readers *sessions
@@ -49,6 +50,10 @@ type Option func(*DB)
 // WithClock replaces the clock behind Tx.Now, which is this machine's with SQLite.
 // PostgreSQL has its own.
 func WithClock(now func() time.Time) Option { return func(db *DB) { db.clock = now } }
+
+// AsItIs refuses a database whose schema is not this program's, instead of bringing it up
+// to date: for those who look at, or copy, what a server of another version may be using.
+func AsItIs() Option { return func(db *DB) { db.asItIs = true } }
 
 // Open opens a database and brings its schema up to date: the file at a path or a
 // sqlite:// URL, which is made when it does not exist, or a postgres:// URL. Errors:
@@ -100,6 +105,9 @@ func (db *DB) migrate(ctx context.Context, pool *sql.DB, options ...goose.Provid
 	if newest := sources[len(sources)-1].Version; current > newest {
 		return core.Errorf(core.Conflict, "%s has schema version %d and this Terrace knows up to %d: it was used by a newer release; install that one, or restore the backup made before the upgrade",
 			db.name, current, newest)
+	}
+	if newest := sources[len(sources)-1].Version; db.asItIs && current != 0 && current < newest {
+		return core.Errorf(core.Conflict, "%s has schema version %d and this Terrace would bring it to %d; use the release that the server runs, or start this one's server first", db.name, current, newest)
 	}
 	if _, err := provider.Up(ctx); err != nil {
 		var partial *goose.PartialError

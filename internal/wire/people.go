@@ -289,6 +289,14 @@ type Event struct {
 	Hash    string            `json:"hash"`
 }
 
+// VerifiedEvents is what came out of computing the audit log's hashes anew.
+type VerifiedEvents struct {
+	Intact bool   `json:"intact"`
+	Seq    int64  `json:"seq"`              // of the last event that fits
+	Hash   string `json:"hash"`             // its hash
+	Reason string `json:"reason,omitempty"` // what does not fit
+}
+
 // Token is a credential; Secret is shown once, in the answer to its creation.
 type Token struct {
 	ID      string    `json:"id"`

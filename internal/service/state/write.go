@@ -305,8 +305,7 @@ const WriteWithin = 10 * time.Minute
 // machine that was suspended between the blob and the row does not notice. The key says
 // when it was made, by the clock that is asked here.
 func inTime(tx core.Tx, blob string) error {
-	id, _, _ := strings.Cut(strings.TrimPrefix(blob, blobPrefix), ".")
-	made, ok := core.IDTime(id)
+	made, ok := core.BlobMade(blob)
 	if !ok || tx.Now().Sub(made) > WriteWithin {
 		return core.Errorf(core.Unavailable, "storing the state took longer than %s; nothing was changed, try again", WriteWithin)
 	}
