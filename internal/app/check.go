@@ -41,7 +41,7 @@ func Check(ctx context.Context, o Options, progress func(done int64)) (report Ch
 	if err != nil {
 		return report, err
 	}
-	db, err := store.Open(ctx, o.Database)
+	db, err := store.Open(ctx, o.Database, store.AsItIs())
 	if err != nil {
 		return report, err
 	}
