@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -97,8 +98,8 @@ func TestKilledServerFindsItsRunAgain(t *testing.T) {
 	w.once(commit, done)
 }
 
-// The apply ends while there is no server. Nothing is applied twice; the outcome is
-// what it would have been, or unknown until somebody recovers it.
+// The apply ends while there is no server: its runner keeps the end until there is one,
+// and it is as if there always had been.
 func TestApplyEndsWithoutAServer(t *testing.T) {
 	t.Parallel()
 	w, commit, gate, done := applying(t)
@@ -106,28 +107,40 @@ func TestApplyEndsWithoutAServer(t *testing.T) {
 	open(t, gate)
 	testkit.Eventually(t, patience, "the apply to end", func() bool { return lines(done) == 1 })
 	w.start()
-	var r rollout
-	testkit.Eventually(t, patience, "the rollout to end", func() bool {
-		r = ask[[]rollout](w, "rollout", "list")[0]
-		return r.Status != "running"
+	w.once(commit, done)
+}
+
+// A runner that the next server found again is watched as if it were its own: its end is
+// seen at once.
+func TestFoundRunnerIsWatched(t *testing.T) {
+	t.Parallel()
+	w, _, _, done := applying(t)
+	w.stop(syscall.SIGKILL)
+	w.start()
+	testkit.Eventually(t, patience, "the runner to be found", func() bool { return strings.Contains(w.log(), "found the runner of a run again") })
+	_, found, _ := strings.Cut(w.log(), "found the runner of a run again")
+	var pid int
+	for _, field := range strings.Fields(found) {
+		if value, ok := strings.CutPrefix(field, "pid="); ok && pid == 0 {
+			if n, err := strconv.Atoi(value); err == nil {
+				pid = n
+			}
+		}
+	}
+	killed := time.Now()
+	if err := syscall.Kill(pid, syscall.SIGKILL); pid < 2 || err != nil {
+		t.Fatalf("killing %d: %v", pid, err)
+	}
+	testkit.Eventually(t, patience, "its end to be seen", func() bool {
+		all := ask[[]run](w, "run", "list", "--environment", "production")
+		return len(all) == 1 && all[0].Status == "unknown"
 	})
-	if r.Status == "unknown" {
-		unknown := ask[[]run](w, "run", "list", "--environment", "production")[0]
-		w.run("run", "recover", unknown.ID)
-		testkit.Eventually(t, patience, "the recovered rollout to go on", func() bool {
-			r = ask[[]rollout](w, "rollout", "list")[0]
-			return r.Status != "unknown" && r.Status != "running"
-		})
+	if took := time.Since(killed); took > 10*time.Second {
+		t.Errorf("that took %s", took)
 	}
-	if r.Release.Commit != commit {
-		t.Errorf("the rollout is of %s", r.Release.Commit)
+	if n := lines(done); n != 0 {
+		t.Error("what the runner had started went on")
 	}
-	if n := lines(done); n != 1 {
-		t.Errorf("the apply in production happened %d times", n)
-	}
-	testkit.Eventually(t, 10*time.Second, "the state to be there", func() bool {
-		return strings.Contains(w.run("state", "show", "one@production"), "terraform_data.one")
-	})
 }
 
 // An upgrade: the server is asked to stop, and its run goes on.

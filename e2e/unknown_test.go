@@ -108,3 +108,40 @@ func TestKilledRunnerIsUnknownUntilRecovered(t *testing.T) {
 		t.Errorf("recovering twice: exit %d %s", code, stderr)
 	}
 }
+
+// A runner that hangs is given up by a person, not before it was asked to stop: it is
+// killed, and its outcome is unknown.
+func TestAbandonedRunner(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.park("", "", "")
+	w.stack("one", "first", w.gate("dev", "a"))
+	first := w.repo.Commit("One")
+	w.repo.Push()
+	w.add("park")
+	above := w.ancestors(w.began("a"))
+	runner := above[len(above)-1]
+	if err := syscall.Kill(runner, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	hanging := w.runAt("one@dev", "applying")
+	if _, stderr, code := w.try("run", "abandon", hanging.ID); code != 1 || !strings.Contains(stderr, "terrace run cancel "+hanging.ID) {
+		t.Errorf("abandoned although it answered just now: exit %d %s", code, stderr)
+	}
+	w.run("run", "cancel", hanging.ID)
+	w.run("run", "abandon", hanging.ID, "--reason", "it hangs")
+	lost := w.runAt("one@dev", "unknown")
+	if lost.Error == nil {
+		t.Fatal("the run has no message")
+	}
+	says(t, "the message", lost.Error.Message, "abandoned by", "it hangs", "terrace run recover "+lost.ID)
+	for _, pid := range above {
+		testkit.Eventually(t, 10*time.Second, "its processes to be gone", func() bool { return syscall.Kill(pid, 0) == syscall.ESRCH })
+	}
+	if _, stderr, code := w.try("run", "abandon", hanging.ID); code != 1 || !strings.Contains(stderr, "is over") {
+		t.Errorf("abandoned twice: exit %d %s", code, stderr)
+	}
+	open(t, w.file("go-a"))
+	w.run("run", "recover", lost.ID)
+	w.awaits(first, "the recovered rollout to go on", func(r rollout) bool { return r.Status == "succeeded" })
+}

@@ -236,14 +236,18 @@ func (a *App) build(ctx context.Context) (http.Handler, func(context.Context), e
 		return nil, nil, err
 	}
 	exec := &executor.Executor{Store: a.store, Runs: runService, Starter: starter, Bus: changes, Log: o.Log, URL: a.URL, Max: o.MaxRunners}
-	runService.Interrupt = exec.Interrupt
+	runService.Interrupt, runService.Kill, runService.Host = exec.Interrupt, exec.Kill, starter.Host()
 	poller := &jobs.Poller{Projects: projectService, Every: o.Poll, Log: o.Log}
 	keeper := &jobs.Keeper{Store: a.store, Blobs: blobs, KeepLogs: o.KeepLogs, Log: o.Log}
 	loop := &reconcile.Reconciler{Store: a.store, Wanted: evaluator, Runs: runService, Bus: changes, Log: o.Log}
-	always, ask := a.listen(changes, poller)
+	listen, ask := a.listen(changes, poller)
 	api := &httpapi.API{Access: accessService, Board: boardService, Bus: changes, Projects: projectService, Rollouts: rolloutService, Runs: runService,
 		State: states, Wanted: evaluator, Store: a.store, VerifyEvents: a.store.VerifyEvents, Log: o.Log, Ask: ask, Version: o.Version}
 	api.Pages = web.New(httpapi.Pages{API: api}, web.Options{Version: o.Version})
+	always := func(ctx context.Context) {
+		a.work.Go(func() { exec.Tend(ctx) })
+		listen(ctx)
+	}
 	a.leader.loops = []func(context.Context){loop.Run, exec.Run, poller.Run, keeper.Run}
 	return api.Handler(), always, nil
 }

@@ -14,7 +14,7 @@ import (
 )
 
 func newRunCommand(s *settings) *cobra.Command {
-	c := &cobra.Command{Use: "run", Short: "Work on instances: list, show, logs, plan, cancel, recover"}
+	c := &cobra.Command{Use: "run", Short: "Work on instances: list, show, logs, plan, cancel, abandon, recover"}
 	act := func(use, short, said string, f func(*client.Client, context.Context, string) (wire.Run, error)) *cobra.Command {
 		return &cobra.Command{Use: use + " RUN", Short: short, Args: cobra.ExactArgs(1),
 			RunE: s.withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
@@ -26,7 +26,18 @@ func newRunCommand(s *settings) *cobra.Command {
 			})}
 	}
 	c.AddCommand(newRunList(s), newRunShow(s), newRunLogs(s), newRunPlan(s),
-		act("cancel", "Stop a run; an apply is interrupted and its state kept", "%s of %s is being cancelled.", (*client.Client).CancelRun), newRunRecover(s))
+		act("cancel", "Stop a run; an apply is interrupted and its state kept", "%s of %s is being cancelled.", (*client.Client).CancelRun),
+		newRunAbandon(s), newRunRecover(s))
+	return c
+}
+
+func newRunAbandon(s *settings) *cobra.Command {
+	c := newDecision(s, "abandon", "Give up a runner that does not answer", "%s of %s is over without its runner.\n", (*client.Client).AbandonRun)
+	c.Long = `For a runner that hangs, or whose machine is gone: it is killed where that is possible,
+with all that it started, and its run ends without it. Before anything was changed, a run
+starts again, or is cancelled; in an apply its outcome is unknown, and terrace run recover
+goes on from there. What the runner still sends, should it wake up, is refused; a state is
+kept in the recovery slot. A runner that answers is not abandoned: cancel it first.`
 	return c
 }
 

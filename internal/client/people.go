@@ -105,6 +105,12 @@ func (c *Client) CancelRun(ctx context.Context, id string) (wire.Run, error) {
 	return post[wire.Run](ctx, c, path("runs", id, "cancel"), struct{}{})
 }
 
+// AbandonRun gives up a runner that does not answer. In an apply the outcome is unknown
+// then.
+func (c *Client) AbandonRun(ctx context.Context, id, reason string) (wire.Run, error) {
+	return post[wire.Run](ctx, c, path("runs", id, "abandon"), wire.Reason{Reason: reason})
+}
+
 // RecoverRun starts a recover run for an unknown outcome (rule 20). unlock is the ID of
 // a lock in the stack's own backend to take away first, "" for none.
 func (c *Client) RecoverRun(ctx context.Context, id, unlock string) (wire.Run, error) {

@@ -1,11 +1,17 @@
 // Package executor hands queued runs to runners and notices when one is gone. What a
 // runner is (a child process, a Job in a cluster) is the Starter's business; who may
 // have a run, and what becomes of one whose runner is lost, is decided here.
+//
+// There are two loops. Run hands out runs; of the servers on a database one does that.
+// Tend looks after the runners that this server's Starter knows, whichever server handed
+// them out and whatever became of it meanwhile: every server does that.
 package executor
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,20 +26,42 @@ const Lateness = 60 * time.Second
 // look is how often silence is looked for.
 const look = 5 * time.Second
 
-// Starter starts runners and tells whether one lives.
+// Life is what a Starter knows of a runner.
+type Life int
+
+// What can be known. Of a runner on another machine a Starter cannot tell.
+const (
+	Unknowable Life = iota
+	Lives
+	Gone // and nothing that it started is left
+)
+
+// Attempt names one attempt at a run.
+type Attempt struct {
+	Run   string
+	Fence int64
+}
+
+// Starter starts runners and tells whether one lives. Of a run it reads ID, Fence, and
+// the process: PID, PIDStart and Host, of which PID is 0 as long as the runner has not
+// claimed the run.
 type Starter interface {
 	// Start starts a runner for one attempt and returns its process and that
 	// process's start time. exited is called once, when the runner has ended.
 	Start(ctx context.Context, spec Spec, exited func(how string)) (pid int, start string, err error)
-	// Alive reports whether the process is the one that was started.
-	Alive(pid int, start string) bool
-	// Interrupt asks it to stop.
-	Interrupt(pid int, start string) error
-	// Find returns the process of an attempt whose claim did not arrive, 0 when nothing
-	// is known of one.
-	Find(run string, fence int64) (pid int, start string)
+	// Life tells whether a runner lives. What a dead one left running is ended first.
+	Life(run core.Run) Life
+	// AwaitEnd returns nil when a runner of which Life said Lives has ended.
+	AwaitEnd(ctx context.Context, run core.Run) error
+	// Interrupt asks a runner to stop.
+	Interrupt(run core.Run) error
+	// Kill ends a runner and all that it started. It is an error when that is not
+	// possible from here.
+	Kill(run core.Run) error
 	// Left reads what an attempt left behind. Its process has ended.
-	Left(run string, fence int64) (spool.Left, error)
+	Left(a Attempt) (spool.Left, error)
+	// Undelivered names the attempts that have ended and left states.
+	Undelivered() ([]Attempt, error)
 }
 
 // Spec is one attempt at a run.
@@ -52,7 +80,7 @@ type Runs interface {
 	Lost(ctx context.Context, id string, fence int64, how string) error
 }
 
-// Executor starts runners for queued runs. Run must be called once.
+// Executor starts runners for queued runs.
 type Executor struct {
 	Store   core.Store
 	Runs    Runs
@@ -64,24 +92,30 @@ type Executor struct {
 	Max int
 
 	mu      sync.Mutex
-	started map[string]process // by run: what this server started and has not seen end
+	started map[Attempt]core.Run // what this server started and has not seen end, with its process
+	ended   []ending             // what Tend has not seen yet
+	wake    chan struct{}
+	once    sync.Once
 
 	salvage sync.Mutex // what one runner left is delivered by one of us
 }
 
-type process struct {
-	fence int64
-	pid   int
-	start string
+// ending is how a runner ended that this server had started.
+type ending struct {
+	run core.Run
+	how string
 }
 
 var working = []core.RunStatus{core.RunQueued, core.RunPreparing, core.RunPlanning, core.RunChecking, core.RunApplying, core.RunProvisioning, core.RunVerifying}
 
-// Run works until ctx ends. Runners are left alone: they outlive the server.
+func (e *Executor) init() {
+	e.once.Do(func() { e.started, e.wake = map[Attempt]core.Run{}, make(chan struct{}, 1) })
+}
+
+// Run hands out runs until ctx ends. Runners are left alone: they outlive the server.
 func (e *Executor) Run(ctx context.Context) {
+	e.init()
 	changed := e.Bus.Listen(ctx, "")
-	e.started = map[string]process{}
-	e.adopt(ctx)
 	for {
 		if err := e.dispatch(ctx); err != nil && ctx.Err() == nil {
 			e.Log.Error("dispatching runs", "error", err)
@@ -95,56 +129,39 @@ func (e *Executor) Run(ctx context.Context) {
 	}
 }
 
-// adopt looks at every run that an earlier server left behind. A runner that lives
-// goes on; one that is gone is lost now, not a minute later.
-func (e *Executor) adopt(ctx context.Context) {
-	runs, err := e.list(ctx)
-	if err != nil {
-		if ctx.Err() == nil {
-			e.Log.Error("looking for runners", "error", err)
-		}
-		return
-	}
-	for _, run := range runs {
-		switch {
-		case run.Status == core.RunQueued && run.Fence == 0:
-		case e.alive(run):
-			e.Log.Info("found the runner of a run again", "run", run.ID, "instance", run.Instance(), "pid", run.PID, "status", run.Status)
-		default:
-			e.lost(ctx, run, "it ended while the server was away")
-		}
-	}
-}
-
-func (e *Executor) list(ctx context.Context) (runs []core.Run, err error) {
+func (e *Executor) list(ctx context.Context) (runs []core.Run, now time.Time, err error) {
 	err = e.Store.View(ctx, func(tx core.Tx) error {
 		runs, err = tx.Runs(core.RunFilter{Statuses: working})
+		now = tx.Now()
 		return err
 	})
-	return runs, err
+	return runs, now, err
 }
 
+// given reports whether somebody has the run.
+func given(run core.Run) bool { return run.Status != core.RunQueued || run.Fence != 0 }
+
 func (e *Executor) dispatch(ctx context.Context) error {
-	runs, err := e.list(ctx)
+	runs, now, err := e.list(ctx)
 	if err != nil {
-		return err
-	}
-	var now time.Time
-	if err := e.Store.View(ctx, func(tx core.Tx) error { now = tx.Now(); return nil }); err != nil {
 		return err
 	}
 	busy := 0
 	for _, run := range runs {
-		if run.Kind != core.KindVerify && (run.Status != core.RunQueued || run.Fence != 0) {
+		if !given(run) {
+			continue
+		}
+		if run.Kind != core.KindVerify {
 			busy++
 		}
-		if (run.Status != core.RunQueued || run.Fence != 0) && now.Sub(run.Heartbeat) > Lateness && !e.alive(run) {
-			e.lost(ctx, run, "its process is gone")
+		// Where it can be known, Tend knows it.
+		if silent := now.Sub(run.Heartbeat); silent > Lateness && e.life(run) == Unknowable {
+			e.lost(ctx, run, fmt.Sprintf("it has not been heard of for %s, and whether it still runs%s cannot be told from here", silent.Round(time.Second), where(run)))
 		}
 	}
 	for i := len(runs) - 1; i >= 0; i-- { // oldest first
 		run := runs[i]
-		if run.Status != core.RunQueued || run.Fence != 0 || run.NotBefore.After(now) {
+		if given(run) || run.NotBefore.After(now) {
 			continue
 		}
 		if run.Kind != core.KindVerify {
@@ -158,20 +175,28 @@ func (e *Executor) dispatch(ctx context.Context) error {
 	return nil
 }
 
-func (e *Executor) alive(run core.Run) bool {
+func where(run core.Run) string {
+	if host, _, _ := strings.Cut(run.Host, "/"); host != "" {
+		return " on " + host
+	}
+	return ""
+}
+
+// life asks the Starter, with the process of a runner that has not said itself which.
+func (e *Executor) life(run core.Run) Life {
 	e.mu.Lock()
-	p, ok := e.started[run.ID]
+	mine, ok := e.started[Attempt{run.ID, run.Fence}]
 	e.mu.Unlock()
-	if ok && p.fence == run.Fence {
-		return e.Starter.Alive(p.pid, p.start)
+	if ok {
+		run = mine
 	}
-	if run.PID == 0 { // its claim did not arrive, perhaps because there was no server
-		run.PID, run.PIDStart = e.Starter.Find(run.ID, run.Fence)
-	}
-	return run.PID != 0 && e.Starter.Alive(run.PID, run.PIDStart)
+	return e.Starter.Life(run)
 }
 
 func (e *Executor) start(ctx context.Context, run core.Run) {
+	// Held over Start, so that the runner's end cannot be noted before its beginning.
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	run, token, err := e.Runs.Begin(ctx, run.ID)
 	if err != nil {
 		if core.CodeOf(err) != core.Conflict {
@@ -179,65 +204,53 @@ func (e *Executor) start(ctx context.Context, run core.Run) {
 		}
 		return
 	}
-	fence := run.Fence
-	spec := Spec{Run: run.ID, Project: run.Project, Stack: run.Stack, Environment: run.Environment, Fence: fence, Token: token, URL: e.URL()}
-	// Held over Start, so that the runner's end cannot be noted before its beginning.
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	pid, start, err := e.Starter.Start(ctx, spec, func(how string) {
+	attempt := Attempt{run.ID, run.Fence}
+	spec := Spec{Run: run.ID, Project: run.Project, Stack: run.Stack, Environment: run.Environment, Fence: run.Fence, Token: token, URL: e.URL()}
+	run.PID, run.PIDStart, err = e.Starter.Start(ctx, spec, func(how string) {
 		e.mu.Lock()
-		delete(e.started, run.ID)
+		delete(e.started, attempt)
 		e.mu.Unlock()
-		// The server may be stopping; what is noted here is found by adopt otherwise.
-		if ctx.Err() == nil {
-			e.lost(ctx, run, how)
-		}
+		e.noted(ending{run, how})
 	})
 	if err != nil {
 		e.Log.Error("starting a runner", "run", run.ID, "instance", run.Instance(), "error", err)
-		e.lost(ctx, run, "it could not be started: "+err.Error())
+		e.ended = append(e.ended, ending{run, "it could not be started: " + err.Error()})
+		e.rouse()
 		return
 	}
-	e.started[run.ID] = process{fence: fence, pid: pid, start: start}
+	e.started[attempt] = run
 }
 
-// lost reports a runner that has ended, after delivering what it left: that may be the
-// end of the run, too. For a run that is over it changes nothing.
-func (e *Executor) lost(ctx context.Context, run core.Run, how string) {
-	if err := e.deliver(ctx, run); core.CodeOf(err) == core.Unavailable {
-		// The database or the storage is away: what was left stays, and is found again.
-		e.Log.Error("delivering what a runner left", "run", run.ID, "error", err)
-		return
-	} else if err != nil {
-		e.Log.Error("what a runner left cannot be delivered; it stays in the runner's folder", "run", run.ID, "instance", run.Instance(), "error", err)
-	}
-	if err := e.Runs.Lost(ctx, run.ID, run.Fence, how); err != nil {
-		e.Log.Error("noting a lost runner", "run", run.ID, "error", err)
-	}
+func (e *Executor) noted(end ending) {
+	e.mu.Lock()
+	e.ended = append(e.ended, end)
+	e.mu.Unlock()
+	e.rouse()
 }
 
-func (e *Executor) deliver(ctx context.Context, run core.Run) error {
-	e.salvage.Lock()
-	defer e.salvage.Unlock()
-	left, err := e.Starter.Left(run.ID, run.Fence)
-	if err != nil {
-		return err
+func (e *Executor) rouse() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
 	}
-	return e.Runs.Salvage(ctx, run.ID, run.Fence, left)
 }
 
 // Interrupt asks a run's runner to stop now.
 func (e *Executor) Interrupt(run core.Run) {
-	e.mu.Lock()
-	p, ok := e.started[run.ID]
-	e.mu.Unlock()
-	if !ok {
-		p = process{pid: run.PID, start: run.PIDStart}
-	}
-	if p.pid == 0 {
-		return
-	}
-	if err := e.Starter.Interrupt(p.pid, p.start); err != nil {
+	if err := e.Starter.Interrupt(e.withProcess(run)); err != nil {
 		e.Log.Warn("interrupting a runner", "run", run.ID, "error", err)
 	}
+}
+
+// Kill ends a run's runner, with all that it started. What becomes of the run is for the
+// caller to say.
+func (e *Executor) Kill(run core.Run) error { return e.Starter.Kill(e.withProcess(run)) }
+
+func (e *Executor) withProcess(run core.Run) core.Run {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if mine, ok := e.started[Attempt{run.ID, run.Fence}]; ok {
+		return mine
+	}
+	return run
 }

@@ -196,6 +196,7 @@ func (a *API) runRoutes(r *routes) {
 		}
 		return &body[wire.Run]{board.Run(run)}, nil
 	})
+	decide("abandon", "abandon-run", "Give up a runner that does not answer; in an apply the outcome is unknown then", a.Runs.Abandon)
 	decide("approve", "approve-run", "Say yes to a plan", a.Runs.Approve)
 	decide("reject", "reject-run", "Say no to a plan", a.Runs.Reject)
 	r.raw(forPeople, http.MethodGet, "/api/v1/runs/{id}/logs/stream", a.streamLogs)

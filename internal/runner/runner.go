@@ -64,6 +64,11 @@ func Run(ctx context.Context, o Options) error {
 	if err := process.Adopt(); err != nil {
 		return err
 	}
+	if o.Cgroup != "" {
+		if err := process.Nest(o.Cgroup); err != nil {
+			return core.Errorf(core.Unavailable, "the runner's control group cannot be used: %w", err)
+		}
+	}
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
@@ -93,11 +98,8 @@ func Run(ctx context.Context, o Options) error {
 		}
 	}()
 
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown" // it is only told to people
-	}
-	a.job, err = a.api.Claim(work, o.Run, wire.Claim{PID: os.Getpid(), PIDStart: o.PIDStart, Host: host})
+	var err error
+	a.job, err = a.api.Claim(work, o.Run, wire.Claim{PID: os.Getpid(), PIDStart: o.PIDStart, Host: process.Host()})
 	if err != nil {
 		return a.unclaimed(err)
 	}

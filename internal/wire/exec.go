@@ -19,4 +19,6 @@ type Exec struct {
 	// KeepTrees and KeepBytes bound the kept work trees; 0 is the default.
 	KeepTrees int   `json:"keep_trees,omitempty"`
 	KeepBytes int64 `json:"keep_bytes,omitempty"`
+	// Cgroup is the control group that the runner is alone in, "" for none.
+	Cgroup string `json:"cgroup,omitempty"`
 }

@@ -111,7 +111,7 @@ type OwnState struct {
 type Claim struct {
 	PID      int    `json:"pid"`
 	PIDStart string `json:"pid_start" doc:"the process's start time as its kernel tells it"`
-	Host     string `json:"host"`
+	Host     string `json:"host" doc:"where the process's number means something: a machine and its boot"`
 }
 
 // Phase reports that a phase begins: planning or checking.

@@ -21,7 +21,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/executor"
@@ -45,8 +44,9 @@ type Options struct {
 // Starter starts runners. It has nothing to close: a server that stops leaves its
 // runners to the next one.
 type Starter struct {
-	o     Options
-	cache string
+	o       Options
+	cache   string
+	cgroups *process.Cgroups // nil where there are none to be had
 }
 
 var _ executor.Starter = (*Starter)(nil)
@@ -83,6 +83,7 @@ func New(o Options) (*Starter, error) {
 	if cache, err := os.UserCacheDir(); err == nil {
 		s.cache = filepath.Join(cache, "terrace")
 	}
+	s.findCgroups()
 	return s, nil
 }
 
@@ -108,20 +109,33 @@ func (s *Starter) Start(ctx context.Context, spec executor.Spec, exited func(how
 	if err != nil {
 		return 0, "", core.Errorf(core.Unavailable, "the runner of %s could not be started: %w", spec.Run, err)
 	}
-	p, err := process.Start(process.Command{Args: []string{s.o.Exe, "exec"}, Dir: dir, Env: append(environment(dir), runVariable+"="+spec.Run), Stdin: orders, Stdout: output, Stderr: output, Session: true})
+	command := process.Command{Args: []string{s.o.Exe, "exec"}, Dir: dir, Env: append(environment(dir), runVariable+"="+spec.Run), Stdin: orders, Stdout: output, Stderr: output, Session: true,
+		Cgroup: s.cgroup(spec)}
+	p, err := process.Start(command)
+	if errors.Is(err, process.ErrCgroup) {
+		s.o.Log.Warn("a runner starts without a control group", "run", spec.Run, "error", err)
+		command.Cgroup = nil
+		p, err = process.Start(command)
+	}
 	if err = errors.Join(err, orders.Close()); err != nil {
 		return 0, "", core.Errorf(core.Unavailable, "the runner of %s could not be started: %w", spec.Run, errors.Join(err, give.Close()))
 	}
 	pid, start = p.PID(), p.Started()
+	m := mark{PID: pid, Start: start, Mark: p.Mark(), Host: process.Host()}
+	if command.Cgroup != nil {
+		m.Cgroup = command.Cgroup.Path()
+	}
+	// Before it has orders, so that there is no runner at work of which the next server
+	// could not know.
+	if err := writeMark(dir, m); err != nil {
+		return 0, "", core.Errorf(core.Unavailable, "the runner of %s could not be noted: %w", spec.Run, errors.Join(err, give.Close(), p.Kill()))
+	}
 	// Shorter than what a pipe holds, so this does not wait for the runner to read.
 	if err := errors.Join(json.NewEncoder(give).Encode(wire.Exec{
 		Server: spec.URL, Run: spec.Run, Token: spec.Token, PIDStart: start, Dir: dir, Work: s.o.Dir, Cache: s.cache,
-		ProviderMirrors: s.o.ProviderMirrors, KeepTrees: s.o.KeepTrees, KeepBytes: s.o.KeepBytes,
+		ProviderMirrors: s.o.ProviderMirrors, KeepTrees: s.o.KeepTrees, KeepBytes: s.o.KeepBytes, Cgroup: m.Cgroup,
 	}), give.Close()); err != nil {
 		return 0, "", core.Errorf(core.Unavailable, "the runner of %s could not be given its orders: %w%s", spec.Run, errors.Join(err, p.Kill()), lastWords(dir))
-	}
-	if err := writeMark(dir, pid, start); err != nil {
-		s.o.Log.Warn("noting a runner's process", "run", spec.Run, "error", err)
 	}
 	go func() {
 		how := ending(p.Wait()) // nothing that it started is left then
@@ -184,50 +198,4 @@ func lastWords(dir string) string {
 		return ""
 	}
 	return fmt.Sprintf("; it said: %s", strings.TrimSpace(strings.ToValidUTF8(string(text), "?")))
-}
-
-// Alive reports whether pid is the process that was started at start. What a dead
-// runner left behind in its session is ended first, so that "no" means that nothing of
-// it can change anything any more.
-func (s *Starter) Alive(pid int, start string) bool {
-	if pid <= 0 {
-		return false
-	}
-	if now, err := process.StartTime(pid); err == nil {
-		return now == start // another process's session is not touched
-	}
-	killSession(pid)
-	return false
-}
-
-// Interrupt asks a runner to stop: it interrupts what it does, waits for it and
-// reports. It is no error when the runner is gone.
-func (s *Starter) Interrupt(pid int, start string) error {
-	return s.signal(pid, start, syscall.SIGTERM)
-}
-
-// Kill ends a runner and everything in its session at once. The outcome of an apply
-// is unknown after that.
-func (s *Starter) Kill(pid int, start string) error {
-	if err := s.signal(pid, start, syscall.SIGKILL); err != nil {
-		return err
-	}
-	killSession(pid)
-	return nil
-}
-
-func (s *Starter) signal(pid int, start string, sig syscall.Signal) error {
-	p, err := os.FindProcess(pid)
-	if err != nil {
-		return nil // not there any more
-	}
-	defer func() { _ = p.Release() }()
-	// p holds on to the process, so the number cannot change hands after this look.
-	if !process.Alive(pid, start) {
-		return nil
-	}
-	if err := p.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
-	}
-	return nil
 }

@@ -18,8 +18,10 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/executor"
 	"github.com/terrace-cd/terrace/internal/process"
+	"github.com/terrace-cd/terrace/internal/spool"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
@@ -57,8 +59,8 @@ func runner() int {
 	case "r-panic":
 		panic("the runner is broken")
 	case "r-parent", "r-orphan":
-		child := exec.Command("sleep", "600") //nolint:noctx // the test ends it
-		child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		child := exec.Command("sleep", "600")                  //nolint:noctx // the test ends it
+		child.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // with the environment of its parent
 		if err := child.Start(); err != nil {
 			panic(err)
 		}
@@ -87,6 +89,7 @@ func newWorld(t *testing.T) *world {
 }
 
 type started struct {
+	run    core.Run
 	pid    int
 	start  string
 	dir    string
@@ -95,14 +98,14 @@ type started struct {
 
 func (w *world) start(run string) started {
 	w.t.Helper()
-	r := started{exited: make(chan string, 1), dir: filepath.Join(w.o.Dir, "runs", run+".7")}
+	r := started{run: core.Run{ID: run, Fence: 7}, exited: make(chan string, 1), dir: filepath.Join(w.o.Dir, "runs", run+".7")}
 	var err error
 	r.pid, r.start, err = w.Start(w.t.Context(), executor.Spec{Run: run, Fence: 7, Token: "s3cr3t", URL: "http://127.0.0.1:1"}, func(how string) { r.exited <- how })
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() {
-		if err := w.Kill(r.pid, r.start); err != nil {
+		if err := w.Kill(r.run); err != nil {
 			w.t.Error(err)
 		}
 	})
@@ -173,23 +176,28 @@ func TestInterruptEndsARunner(t *testing.T) {
 	w := newWorld(t)
 	r := w.start("r-wait")
 	w.read(r, "ready")
-	if !w.Alive(r.pid, r.start) || w.Alive(r.pid, r.start+"0") || w.Alive(0, "") {
-		t.Error("Alive does not tell this process from others")
+	if w.Life(r.run) != executor.Lives || w.Life(core.Run{ID: r.run.ID, Fence: 8}) != executor.Unknowable {
+		t.Error("Life does not tell this attempt from others")
 	}
 	// Another start time is another process: it is left alone.
-	if err := w.Interrupt(r.pid, "long-ago"); err != nil {
+	m, _ := w.markOf(r.run)
+	m.Start = "long-ago"
+	if err := send(m, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Interrupt(r.pid, r.start); err != nil {
+	if w.Life(r.run) != executor.Lives {
+		t.Error("another process was ended")
+	}
+	if err := w.Interrupt(r.run); err != nil {
 		t.Fatal(err)
 	}
 	if how := w.end(r); how != "its process ended" {
 		t.Errorf("it ended like this: %s", how)
 	}
-	if w.Alive(r.pid, r.start) {
+	if w.Life(r.run) != executor.Gone {
 		t.Error("it lives after its end")
 	}
-	if err := w.Interrupt(r.pid, r.start); err != nil {
+	if err := w.Interrupt(r.run); err != nil {
 		t.Errorf("interrupting a runner that is gone: %v", err)
 	}
 }
@@ -205,7 +213,7 @@ func TestNothingSurvivesARunner(t *testing.T) {
 		}
 		if run == "r-parent" {
 			w.read(r, "ready")
-			if err := w.Kill(r.pid, r.start); err != nil {
+			if err := w.Kill(r.run); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -264,7 +272,7 @@ func TestFoldersOfEndedRunnersAreBounded(t *testing.T) {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := writeMark(dir, 1, "long-ago"); err != nil {
+		if err := writeMark(dir, mark{PID: 1, Start: "long-ago", Host: process.Host()}); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.Chtimes(dir, old, old.Add(time.Duration(i)*time.Second)); err != nil {
@@ -301,5 +309,129 @@ func TestARunnerOutlivesItsServer(t *testing.T) {
 		if err != nil || filepath.Base(target) != want {
 			t.Errorf("descriptor %s is %s (%v), want %s", fd, target, err, want)
 		}
+	}
+}
+
+// TestTheNextServerFindsARunner: a server that starts on the folder of another one knows
+// whether its runners live, sees their end, and ends what they left.
+func TestTheNextServerFindsARunner(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.start("r-parent")
+	child, err := strconv.Atoi(w.read(r, "child"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.read(r, "ready")
+	next, err := New(Options{Exe: os.Args[0], Dir: w.o.Dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if next.Life(r.run) != executor.Lives || !process.Alive(r.pid, r.start) {
+		t.Fatal("the runner was not found")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := next.AwaitEnd(ctx, r.run); err == nil {
+		t.Error("its end was seen although it lives")
+	}
+	end := make(chan error, 1)
+	go func() { end <- next.AwaitEnd(t.Context(), r.run) }()
+	if err := syscall.Kill(r.pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-end; err != nil {
+		t.Fatal(err)
+	}
+	if next.Life(r.run) != executor.Gone {
+		t.Error("it is not gone")
+	}
+	if _, err := process.StartTime(child); err == nil {
+		t.Error("its child lives")
+	}
+	w.end(r)
+}
+
+// TestRunnersElsewhere: a process number means something on its machine, since that was
+// started, and nowhere else.
+func TestRunnersElsewhere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	here := strings.Split(process.Host(), "/")
+	if len(here) != 4 {
+		t.Fatalf("this is %q", process.Host())
+	}
+	host := func(name, id, boot string) string { return strings.Join([]string{name, id, boot, here[3]}, "/") }
+	for _, c := range []struct {
+		host string
+		life executor.Life
+		kill bool
+	}{
+		{host(here[0], here[1], "before"), executor.Gone, true},
+		{host("other", "1234", here[2]), executor.Unknowable, false},
+		{host("other", "1234", "before"), executor.Unknowable, false},
+	} {
+		// Here, the number is that of this test.
+		m := mark{PID: os.Getpid(), Host: c.host}
+		m.Start, _ = process.StartTime(m.PID)
+		run := core.Run{ID: "r-far", Fence: 1, Host: c.host, PID: m.PID, PIDStart: m.Start}
+		if here[1] == "" && c.life == executor.Gone {
+			continue // a machine without a number of its own: nobody can tell
+		}
+		for range 2 { // as the database has it, and as a folder does
+			if got := w.Life(run); got != c.life {
+				t.Errorf("a runner on %s: %v, want %v", c.host, got, c.life)
+			}
+			if err := w.Kill(run); (err == nil) != c.kill {
+				t.Errorf("killing it on %s: %v", c.host, err)
+			}
+			if err := w.Interrupt(run); err != nil {
+				t.Error(err)
+			}
+			dir := w.folder(run.ID, run.Fence)
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := writeMark(dir, m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.RemoveAll(w.folder(run.ID, run.Fence)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestUndelivered: states of attempts that have ended are found, of those that live not.
+func TestUndelivered(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	living := w.start("r-wait")
+	w.read(living, "ready")
+	dead := w.folder("r-dead", 3)
+	if err := os.MkdirAll(dead, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeMark(dead, mark{PID: 1, Start: "long-ago", Host: process.Host()}); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{living.dir, dead} {
+		q, err := spool.OpenQueue(dir, make([]byte, spool.KeySize), []byte("wrapped"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := q.Push(spool.Entry{Method: "POST", Body: []byte("{}")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(w.o.Dir, "runs", "no attempt"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	got, err := w.Undelivered()
+	if err != nil || !slices.Equal(got, []executor.Attempt{{Run: "r-dead", Fence: 3}}) {
+		t.Errorf("undelivered are %v, %v", got, err)
+	}
+	if left, err := w.Left(got[0]); err != nil || left.States != 1 {
+		t.Errorf("left %+v, %v", left, err)
 	}
 }
