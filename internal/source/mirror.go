@@ -202,7 +202,8 @@ func (m *mirror) sound(ctx context.Context) bool {
 // do not say which ones there are.
 func (s *Source) whyNot(ctx context.Context, m *mirror, branch string, err error) error {
 	if failed := (*git.Error)(nil); errors.As(err, &failed) && strings.Contains(failed.Stderr, "couldn't find remote ref") {
-		return s.noBranch(ctx, m.repo, branch)
+		_, err := s.onlyBranch(ctx, m.repo, branch)
+		return err
 	}
 	return explain(err, m.repo)
 }

@@ -83,6 +83,23 @@ func TestFetchAfterRewrites(t *testing.T) {
 	}
 }
 
+// TestBranchOfARemoteWithoutADefault: a bare repository that was made before its first
+// push may name a branch that never came to be.
+func TestBranchOfARemoteWithoutADefault(t *testing.T) {
+	t.Parallel()
+	r := newRepository(t)
+	s := newSource(t, Options{Timeout: time.Minute})
+	r.git("", "symbolic-ref", "HEAD", "refs/heads/unborn")
+	r.commits("develop", 1)
+	if branch, err := s.Check(t.Context(), r.dir, ""); err != nil || branch != "develop" {
+		t.Errorf("its only branch: %q, %v", branch, err)
+	}
+	r.commits("feature", 1)
+	if _, err := s.Check(t.Context(), r.dir, ""); core.CodeOf(err) != core.NotFound || !strings.Contains(core.MessageOf(err), "--branch: it has develop, feature") {
+		t.Errorf("one of two: %v", err)
+	}
+}
+
 func TestRemotesThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	r := newRepository(t)

@@ -63,16 +63,20 @@ func (s *Source) Check(ctx context.Context, repo, branch string) (string, error)
 		}
 	}
 	if !found {
-		return "", s.noBranch(ctx, repo, branch)
+		if branch, err = s.onlyBranch(ctx, repo, branch); err != nil {
+			return "", err
+		}
 	}
 	return branch, checkNames(repo, branch)
 }
 
-// noBranch says which branches there are instead.
-func (s *Source) noBranch(ctx context.Context, repo, branch string) error {
+// onlyBranch returns the only branch of a repository whose default branch was asked for
+// and is not there, as in a bare one that was made before its first push. Otherwise it
+// says which branches there are.
+func (s *Source) onlyBranch(ctx context.Context, repo, branch string) (string, error) {
 	refs, _, err := s.lsRemote(ctx, repo, "refs/heads/*")
 	if err != nil {
-		return explain(err, repo)
+		return "", explain(err, repo)
 	}
 	var branches []string
 	for ref := range refs {
@@ -81,14 +85,20 @@ func (s *Source) noBranch(ctx context.Context, repo, branch string) error {
 		}
 	}
 	slices.Sort(branches)
-	if len(branches) == 0 {
-		return core.Errorf(core.NotFound, "%s has no branches yet; push a first commit to it and try again", repo)
+	switch {
+	case len(branches) == 0:
+		return "", core.Errorf(core.NotFound, "%s has no branches yet; push a first commit to it and try again", repo)
+	case branch == "" && len(branches) == 1:
+		return branches[0], nil
 	}
 	more := ""
 	if len(branches) > 10 {
 		branches, more = branches[:10], ", …"
 	}
-	return core.Errorf(core.NotFound, "%s has no branch %q; it has %s%s", repo, branch, strings.Join(branches, ", "), more)
+	if branch == "" {
+		return "", core.Errorf(core.NotFound, "%s has no default branch; name one with --branch: it has %s%s", repo, strings.Join(branches, ", "), more)
+	}
+	return "", core.Errorf(core.NotFound, "%s has no branch %q; it has %s%s", repo, branch, strings.Join(branches, ", "), more)
 }
 
 // lsRemote returns the refs of a remote that match the patterns, by name, and what
