@@ -31,6 +31,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/service/access"
 	"github.com/terrace-cd/terrace/internal/service/board"
 	"github.com/terrace-cd/terrace/internal/service/bus"
+	"github.com/terrace-cd/terrace/internal/service/keys"
 	"github.com/terrace-cd/terrace/internal/service/projects"
 	"github.com/terrace-cd/terrace/internal/service/rollouts"
 	"github.com/terrace-cd/terrace/internal/service/runs"
@@ -58,12 +59,18 @@ type Options struct {
 	MaxRunners int
 	// KeepLogs bounds the logs that are kept, in bytes.
 	KeepLogs int64
+	// MasterKeys name the keys that wrap the sealing keys, the first of which is used
+	// anew: file:PATH, env:VARIABLE, or the URL of a key in a key management service.
+	// Default: TERRACE_MASTER_KEY when it is set, else master.key in Data, which is made.
+	MasterKeys []string
 	// KeepTrees bounds the kept work trees.
 	KeepTrees int
 	// KeepMirrors bounds the mirrors of repositories.
 	KeepMirrors int
 	Version     string
 	Log         *slog.Logger
+
+	settle time.Duration // keys.Options
 }
 
 // App is a running server.
@@ -185,15 +192,15 @@ func Start(ctx context.Context, o Options) (_ *App, err error) {
 // every server; the leader's loops on one.
 func (a *App) build(ctx context.Context) (http.Handler, func(context.Context), error) {
 	o := a.options
-	keyring, made, err := seal.Open(filepath.Join(o.Data, "master.key"))
+	masters, err := seal.OpenMasters(ctx, o.MasterKeys, filepath.Join(o.Data, "master.key"), true)
 	if err != nil {
 		return nil, nil, err
 	}
-	if made {
+	if masters.Made != "" {
 		if err := a.refuseNewKey(ctx); err != nil {
 			return nil, nil, err
 		}
-		o.Log.Warn("made a master key; whoever loses it loses every state and secret: keep a copy elsewhere", "file", filepath.Join(o.Data, "master.key"))
+		o.Log.Warn("made a master key; whoever loses it loses every state and secret: keep a copy elsewhere", "file", masters.Made)
 	}
 	blobs, err := blob.OpenURL(ctx, o.Storage)
 	if err != nil {
@@ -202,15 +209,20 @@ func (a *App) build(ctx context.Context) (http.Handler, func(context.Context), e
 	if err := claimStorage(ctx, a.store, blobs, blob.Shown(o.Storage)); err != nil {
 		return nil, nil, err
 	}
+	changes := bus.New()
+	if a.wire = a.store.Wire(); a.wire != nil {
+		changes.Forward = a.wire.Say
+	}
+	keyService, err := keys.Open(ctx, keys.Options{Store: a.store, Blobs: blobs, Masters: masters, Bus: changes, Log: o.Log, Settle: o.settle})
+	if err != nil {
+		return nil, nil, err
+	}
+	keyring := keyService.Ring()
 	sources, err := source.New(filepath.Join(o.Data, "mirrors"), source.Options{MaxMirrors: o.KeepMirrors})
 	if err != nil {
 		return nil, nil, err
 	}
 	a.sources = sources
-	changes := bus.New()
-	if a.wire = a.store.Wire(); a.wire != nil {
-		changes.Forward = a.wire.Say
-	}
 	evaluator := &wanted.Evaluator{Store: a.store, Source: sources, Blobs: blobs, Seal: keyring}
 	states := state.New(a.store, blobs, keyring)
 	newer, err := states.AdoptNewer(ctx, state.HoldNewer)
@@ -241,14 +253,15 @@ func (a *App) build(ctx context.Context) (http.Handler, func(context.Context), e
 	keeper := &jobs.Keeper{Store: a.store, Blobs: blobs, KeepLogs: o.KeepLogs, Log: o.Log}
 	loop := &reconcile.Reconciler{Store: a.store, Wanted: evaluator, Runs: runService, Bus: changes, Log: o.Log}
 	listen, ask := a.listen(changes, poller)
-	api := &httpapi.API{Access: accessService, Board: boardService, Bus: changes, Projects: projectService, Rollouts: rolloutService, Runs: runService,
+	api := &httpapi.API{Access: accessService, Board: boardService, Bus: changes, Keys: keyService, Projects: projectService, Rollouts: rolloutService, Runs: runService,
 		State: states, Wanted: evaluator, Store: a.store, VerifyEvents: a.store.VerifyEvents, Log: o.Log, Ask: ask, Version: o.Version}
 	api.Pages = web.New(httpapi.Pages{API: api}, web.Options{Version: o.Version})
 	always := func(ctx context.Context) {
 		a.work.Go(func() { exec.Tend(ctx) })
+		a.work.Go(func() { keyService.Tend(ctx) })
 		listen(ctx)
 	}
-	a.leader.loops = []func(context.Context){loop.Run, exec.Run, poller.Run, keeper.Run}
+	a.leader.loops = []func(context.Context){loop.Run, exec.Run, poller.Run, keeper.Run, keyService.Run}
 	return api.Handler(), always, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/seal"
 	"github.com/terrace-cd/terrace/internal/service/check"
+	"github.com/terrace-cd/terrace/internal/service/keys"
 	"github.com/terrace-cd/terrace/internal/store"
 )
 
@@ -31,13 +32,7 @@ func Check(ctx context.Context, o Options, progress func(done int64)) (report Ch
 			return report, core.Errorf(core.NotFound, "there is no database %s; name the server's folder with --data, or its database with --database", path)
 		}
 	}
-	key := filepath.Join(o.Data, "master.key")
-	if _, set := os.LookupEnv(seal.Variable); !set {
-		if _, err := os.Stat(key); errors.Is(err, fs.ErrNotExist) {
-			return report, core.Errorf(core.NotFound, "there is no master key %s, without which nothing can be opened; put a copy back, or set %s", key, seal.Variable)
-		}
-	}
-	keyring, _, err := seal.Open(key)
+	masters, err := seal.OpenMasters(ctx, o.MasterKeys, filepath.Join(o.Data, "master.key"), false)
 	if err != nil {
 		return report, err
 	}
@@ -57,7 +52,11 @@ func Check(ctx context.Context, o Options, progress func(done int64)) (report Ch
 	if err := sameInstallation(ctx, db, blobs, blob.Shown(o.Storage)); err != nil {
 		return report, err
 	}
-	c := &check.Checker{Store: db, Events: db.VerifyEvents, Blobs: blobs, Seal: keyring}
+	keyService, err := keys.Open(ctx, keys.Options{Store: db, Blobs: blobs, Masters: masters, ReadOnly: true})
+	if err != nil {
+		return report, err
+	}
+	c := &check.Checker{Store: db, Events: db.VerifyEvents, Blobs: blobs, Seal: keyService.Ring()}
 	if progress != nil {
 		stop := tell(c, progress)
 		defer stop()

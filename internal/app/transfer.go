@@ -9,10 +9,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/terrace-cd/terrace/internal/blob"
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/service/keys"
 	"github.com/terrace-cd/terrace/internal/store"
 )
 
@@ -95,21 +97,34 @@ func copyBlobs(ctx context.Context, db core.Store, from, to string, progress Pro
 	if err != nil {
 		return 0, 0, err
 	}
-	keys, err := blobKeys(ctx, db)
+	names, err := blobKeys(ctx, db)
 	if err != nil {
 		return 0, 0, err
 	}
-	if len(keys) > 0 {
-		keys = append(keys, installationBlob)
+	// The keys, too, that came after the rows: what is sealed with them is copied.
+	stored, err := source.List(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, b := range stored {
+		if strings.HasPrefix(b.Key, keys.CopyPrefix) {
+			names = append(names, b.Key)
+		}
+	}
+	if len(names) > 0 {
+		names = append(names, installationBlob)
 	}
 	said := time.Now()
-	for _, key := range keys {
+	for _, key := range names {
 		content, err := source.Get(ctx, key)
 		if core.CodeOf(err) == core.NotFound && key == installationBlob {
 			continue
 		}
 		if core.CodeOf(err) == core.NotFound {
-			// Retention may have dropped it since the keys were listed.
+			// Retention may have dropped it since the names were listed, or a key was retired.
+			if strings.HasPrefix(key, keys.CopyPrefix) {
+				continue
+			}
 			if now, again := blobKeys(ctx, db); again == nil && !contains(now, key) {
 				continue
 			}
@@ -118,7 +133,11 @@ func copyBlobs(ctx context.Context, db core.Store, from, to string, progress Pro
 		if err != nil {
 			return n, size, err
 		}
-		if err := target.Put(ctx, key, content); err != nil {
+		err = target.Put(ctx, key, content)
+		if core.CodeOf(err) == core.Conflict && key != installationBlob {
+			err = target.Replace(ctx, key, content) // the same, sealed with another key
+		}
+		if err != nil {
 			return n, size, err
 		}
 		if there, err := target.Get(ctx, key); err != nil {
@@ -129,7 +148,7 @@ func copyBlobs(ctx context.Context, db core.Store, from, to string, progress Pro
 		n, size = n+1, size+int64(len(content))
 		if time.Since(said) > time.Second {
 			said = time.Now()
-			progress("copied %d of %d blobs", n, len(keys))
+			progress("copied %d of %d blobs", n, len(names))
 		}
 	}
 	return n, size, nil

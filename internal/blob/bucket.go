@@ -64,7 +64,7 @@ func (b *Bucket) Put(ctx context.Context, key string, data []byte) error {
 			return err
 		}
 	}
-	err := b.write(ctx, key, data)
+	err := b.write(ctx, key, data, b.conditional)
 	if err == nil {
 		return nil
 	}
@@ -80,8 +80,22 @@ func (b *Bucket) Put(ctx context.Context, key string, data []byte) error {
 	return b.failed("storing "+key, err)
 }
 
-func (b *Bucket) write(ctx context.Context, key string, data []byte) error {
-	return b.bucket.Upload(ctx, key, bytes.NewReader(data), &blob.WriterOptions{ContentType: contentType, IfNotExist: b.conditional})
+// Replace stores data in place of what the key has, if anything. Services replace
+// objects at once: who reads meanwhile gets the one or the other.
+func (b *Bucket) Replace(ctx context.Context, key string, data []byte) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, b.limits.of(int64(len(data))))
+	defer cancel()
+	if err := b.write(ctx, key, data, false); err != nil {
+		return b.failed("replacing "+key, err)
+	}
+	return nil
+}
+
+func (b *Bucket) write(ctx context.Context, key string, data []byte, onlyNew bool) error {
+	return b.bucket.Upload(ctx, key, bytes.NewReader(data), &blob.WriterOptions{ContentType: contentType, IfNotExist: onlyNew})
 }
 
 func same(key string, existing, data []byte) error {
@@ -214,15 +228,15 @@ func (b *Bucket) probe(ctx context.Context) error {
 	key := "probe/" + core.NewID("p", time.Now()) // one that stays behind is collected
 	first, second := []byte("Terrace looks whether it may write here."), []byte("It may not, twice.")
 	b.conditional = true
-	err := b.write(ctx, key, first)
+	err := b.write(ctx, key, first, b.conditional)
 	if gcerrors.Code(err) == gcerrors.Unimplemented || notImplemented(err) {
 		b.conditional = false
-		err = b.write(ctx, key, first)
+		err = b.write(ctx, key, first, b.conditional)
 	}
 	if err != nil {
 		return b.unusable("writing", err)
 	}
-	if b.conditional && b.write(ctx, key, second) == nil {
+	if b.conditional && b.write(ctx, key, second, true) == nil {
 		b.conditional = false // it accepted the condition and ignored it
 		first = second
 	}

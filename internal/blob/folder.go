@@ -59,6 +59,16 @@ func (f *Folder) path(key string) (string, error) {
 // Conflict with other content; Unavailable when the disk refuses, for example because
 // it is full: nothing is left behind then.
 func (f *Folder) Put(ctx context.Context, key string, data []byte) error {
+	return f.store(ctx, key, data, false)
+}
+
+// Replace stores data in place of what the key has, if anything, durably and at once:
+// who reads meanwhile gets the one or the other.
+func (f *Folder) Replace(ctx context.Context, key string, data []byte) error {
+	return f.store(ctx, key, data, true)
+}
+
+func (f *Folder) store(ctx context.Context, key string, data []byte, replace bool) error {
 	path, err := f.path(key)
 	if err != nil {
 		return err
@@ -70,7 +80,7 @@ func (f *Folder) Put(ctx context.Context, key string, data []byte) error {
 	if err != nil {
 		return explain("storing "+key+" failed", err)
 	}
-	err = f.place(temporary, path, data)
+	err = f.place(temporary, path, data, replace)
 	if err != nil {
 		_ = os.Remove(temporary) // nothing names it
 	}
@@ -100,10 +110,11 @@ func (f *Folder) write(data []byte) (name string, err error) {
 }
 
 // place moves a finished file to its path.
-func (f *Folder) place(temporary, path string, data []byte) error {
+func (f *Folder) place(temporary, path string, data []byte, replace bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch existing, err := os.ReadFile(path); {
+	case err == nil && replace:
 	case err == nil && !bytes.Equal(existing, data):
 		return core.Errorf(core.Conflict, "it exists with other content")
 	case err == nil:

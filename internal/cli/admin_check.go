@@ -26,6 +26,8 @@ func dataFlags(c *cobra.Command, o *app.Options) {
 	f.StringVar(&o.Storage, "storage", "", "where it keeps states (default: a folder in the data folder)")
 }
 
+const masterKeyHelp = "master key: file:PATH, env:VARIABLE or a key service's URL such as awskms://alias/terrace?region=eu-west-1; repeatable, the first one is used anew (default: the variable TERRACE_MASTER_KEY, else master.key in the data folder)"
+
 func newAdminCheck(s *settings) *cobra.Command {
 	var o app.Options
 	c := &cobra.Command{Use: "check", Short: "Compare what is stored with what the database says", Args: cobra.NoArgs,
@@ -54,6 +56,7 @@ the server. It exits with 1 when something is wrong, and names each thing with w
 			return nil
 		}}
 	dataFlags(c, &o)
+	c.Flags().StringArrayVar(&o.MasterKeys, "master-key", nil, masterKeyHelp)
 	return c
 }
 

@@ -125,7 +125,7 @@ when the server starts; they go to the recovery slots.`,
 				last = fmt.Sprintf("Restored. %d environments are held: look at each, then terrace unhold ENVIRONMENT. Start the server.", len(done.Held))
 			}
 			if _, err := os.Stat(keyFile(to)); err != nil {
-				last += " Before that, put the master key in " + keyFile(to) + ", or set TERRACE_MASTER_KEY."
+				last += " Before that, put the master key in " + keyFile(to) + ", or name it with terrace server --master-key."
 			}
 			return s.showTransferred(cmd, done, last)
 		}}

@@ -24,7 +24,8 @@ func newServerCommand(s *settings) *cobra.Command {
 
 A fresh data folder gets a database, a master key and an admin token. The token is
 printed once and left in DIR/admin-token; the key is in DIR/master.key: whoever loses
-it loses every state and secret. Runs are processes of their own: stopping or killing
+it loses every state and secret. With --master-key it is elsewhere, for example in a key
+management service that takes its credentials from where its own tools take them. Runs are processes of their own: stopping or killing
 the server does not touch them.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			level := slog.LevelInfo
@@ -57,6 +58,7 @@ the server does not touch them.`,
 	f.StringVar(&o.URL, "url", "", "where runners and webhooks reach the server, when a proxy is in between (default: where it listens)")
 	f.StringVar(&o.Database, "database", "", "database: a file or postgres://USER@HOST/NAME (default: TERRACE_DATABASE, else SQLite in the data folder)")
 	f.StringVar(&o.Storage, "storage", "", "where states are kept: a folder, or s3://BUCKET?region=REGION (default: a folder in the data folder)")
+	f.StringArrayVar(&o.MasterKeys, "master-key", nil, masterKeyHelp)
 	f.DurationVar(&o.Poll, "poll", 30*time.Second, "how often branches are read when no webhook says so")
 	f.IntVar(&o.MaxRunners, "max-runners", 0, "how many runs work at once (default: twice the processors, at least 4)")
 	f.StringSliceVar(&o.ProviderMirrors, "provider-mirror", nil, "folder with providers, in the layout of a filesystem mirror (repeatable)")

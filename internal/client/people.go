@@ -221,3 +221,18 @@ func (c *Client) EventPage(ctx context.Context, project string, after int64, lim
 func (c *Client) VerifyEvents(ctx context.Context) (wire.VerifiedEvents, error) {
 	return get[wire.VerifiedEvents](ctx, c, "/events/verify")
 }
+
+// Keys lists the keys that seal what is stored.
+func (c *Client) Keys(ctx context.Context) (wire.Keys, error) {
+	return get[wire.Keys](ctx, c, "/keys")
+}
+
+// RotateKeys makes a new key; what is stored is sealed with it in the background.
+func (c *Client) RotateKeys(ctx context.Context) (wire.Keys, error) {
+	return post[wire.Keys](ctx, c, "/keys/rotate", struct{}{})
+}
+
+// RetireKey deletes a key on which nothing hangs any more.
+func (c *Client) RetireKey(ctx context.Context, id string) error {
+	return c.do(ctx, request{method: "DELETE", path: path("keys", id)}, nil, nil)
+}

@@ -32,6 +32,7 @@ type Tx interface {
 	Events
 	Logs
 	Secrets
+	Keys
 	Blobs
 	Leases
 	// Now is the database's clock (UTC). All stored times come from it.
@@ -190,16 +191,25 @@ type Secrets interface {
 	AllSecrets() ([]Secret, error)
 }
 
+// Keys stores the keys that seal what is stored, wrapped by a master key.
+type Keys interface {
+	AddKey(StoredKey) error                          // Conflict when the ID is taken
+	StoredKeys() ([]StoredKey, error)                // newest first
+	WrapKey(id, master string, wrapped []byte) error // replaces both
+	DeleteKey(id string) error
+}
+
 // Blobs answers which blobs are named by rows, for the collector of orphans.
 type Blobs interface {
 	BlobKeys() ([]string, error)
 }
 
-// BlobStore keeps immutable objects. Put has the object durable when it returns; a
-// key is never written twice with other content, and the same content again is
-// accepted. Every call returns within a bound, whatever the storage does.
+// BlobStore keeps objects. Put has the object durable when it returns; a key is never
+// put twice with other content, and the same content again is accepted. Replace is for
+// the same content sealed anew, and otherwise like Put. Every call returns within a bound, whatever the storage does.
 type BlobStore interface {
 	Put(ctx context.Context, key string, data []byte) error
+	Replace(ctx context.Context, key string, data []byte) error
 	Get(ctx context.Context, key string) ([]byte, error) // NotFound
 	Delete(ctx context.Context, key string) error        // no error when there is none
 	List(ctx context.Context) ([]StoredBlob, error)      // by key

@@ -18,6 +18,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/service/access"
 	"github.com/terrace-cd/terrace/internal/service/board"
 	"github.com/terrace-cd/terrace/internal/service/bus"
+	"github.com/terrace-cd/terrace/internal/service/keys"
 	"github.com/terrace-cd/terrace/internal/service/projects"
 	"github.com/terrace-cd/terrace/internal/service/rollouts"
 	"github.com/terrace-cd/terrace/internal/service/runs"
@@ -30,6 +31,7 @@ type API struct {
 	Access   *access.Service
 	Board    *board.Service
 	Bus      *bus.Bus
+	Keys     *keys.Service
 	Projects *projects.Service
 	Rollouts *rollouts.Service
 	Runs     *runs.Service
@@ -203,6 +205,7 @@ func (a *API) Handler() http.Handler {
 	a.ownRoutes(r)
 	a.inventoryRoutes(r)
 	a.accessRoutes(r)
+	a.keyRoutes(r)
 	a.hookRoutes(r)
 	a.sessionRoutes(r)
 	mux.Handle("/state/", StateHandler(a.State, a.stateCaller, a.Log))

@@ -49,7 +49,7 @@ func newBackend(t *testing.T, options ...state.Option) *backend {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ring, _, err := seal.Open(filepath.Join(dir, "master.key"))
+	ring, err := seal.Open(filepath.Join(dir, "master.key"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,22 +12,20 @@ import (
 	"github.com/terrace-cd/terrace/internal/core"
 )
 
-// Variable is the environment variable that holds the master keys instead of a file.
+// Variable is the environment variable that holds master keys when nothing names them:
+// keys of 32 bytes in base64, with commas between.
 const Variable = "TERRACE_MASTER_KEY"
 
-// Open returns the keyring of a server: from the environment variable when it is set,
-// else from the file at path, which is made when it does not exist. created tells
-// that it was: whoever loses that file loses the data.
-//
-// Either holds keys of 32 bytes in base64, in the file one on each line (lines that
-// begin with # aside), in the variable with commas between. The first one seals, all
-// of them open. Errors: Invalid when there is no usable key or others may read the
-// file, Unavailable when it cannot be read or written.
-func Open(path string) (keys *Keyring, created bool, err error) {
-	if value, ok := os.LookupEnv(Variable); ok {
-		keys, err := parse(Variable, strings.ReplaceAll(value, ",", "\n"))
-		return keys, false, err
-	}
+// Open returns a keyring that seals with the keys of a file, which is made when it does
+// not exist. The file has keys of 32 bytes in base64, one on each line (lines that begin
+// with # aside). The first one seals, all of them open. Errors: Invalid when there is no
+// usable key or others may read the file, Unavailable when it cannot be read or written.
+func Open(path string) (*Keyring, error) {
+	keys, _, err := openFile(path)
+	return keys, err
+}
+
+func openFile(path string) (keys *Keyring, made bool, err error) {
 	keys, err = read(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return keys, false, err
@@ -91,7 +89,7 @@ func generate(path string) error {
 		return err
 	}
 	defer func() { _ = os.Remove(file.Name()) }() // its other name stays
-	_, err = file.WriteString("# The master key of a Terrace server. Without it, its states and secrets are lost:\n# keep a copy elsewhere. The first key seals, all of them open.\n" +
+	_, err = file.WriteString("# The master key of a Terrace server. Without it, its states and secrets are lost:\n# keep a copy elsewhere. To replace it, put a new one in a line\n# above it, restart every server, and then take the old one away.\n" +
 		base64.StdEncoding.EncodeToString(master[:]) + "\n")
 	if err == nil {
 		err = file.Sync()

@@ -140,6 +140,16 @@ func postgresFolder() (string, error) {
 	return "", fmt.Errorf("PostgreSQL is not installed (Debian's package is postgresql); run: scripts/deps test")
 }
 
+// PostgresTool is the path of a program that comes with PostgreSQL, such as pg_dump.
+func PostgresTool(t testing.TB, name string) string {
+	t.Helper()
+	bin, err := postgresFolder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(bin, name)
+}
+
 // newPostgres makes a cluster with one user, who needs no password on loopback.
 func newPostgres(args ...string) (*PostgreSQL, error) {
 	bin, err := postgresFolder()

@@ -297,6 +297,32 @@ type VerifiedEvents struct {
 	Reason string `json:"reason,omitempty"` // what does not fit
 }
 
+// Key seals what is stored.
+type Key struct {
+	ID     string    `json:"id"`
+	Seals  bool      `json:"seals" doc:"this one seals; the others only open what they sealed"`
+	Master string    `json:"master" doc:"the master key that wraps it"`
+	Made   time.Time `json:"made"`
+}
+
+// Keys are all keys, the newest first.
+type Keys struct {
+	Keys      []Key       `json:"keys"`
+	Masters   []string    `json:"masters" doc:"master keys that the server has; the first one wraps"`
+	Passage   *KeyPassage `json:"passage,omitempty" doc:"how far everything is sealed with the newest key; only with several keys"`
+	Retirable bool        `json:"retirable" doc:"nothing hangs on any key but the newest"`
+	From      time.Time   `json:"from,omitzero" doc:"when that can be known at the earliest"`
+}
+
+// KeyPassage is how far everything is sealed with the newest key.
+type KeyPassage struct {
+	Pass   int   `json:"pass"`
+	Looked int64 `json:"looked" doc:"things looked at in this pass"`
+	Sealed int64 `json:"sealed" doc:"things sealed anew"`
+	Lost   int64 `json:"lost" doc:"things that open with no key; terrace admin check names them"`
+	Done   bool  `json:"done" doc:"everything was looked at once"`
+}
+
 // Token is a credential; Secret is shown once, in the answer to its creation.
 type Token struct {
 	ID      string    `json:"id"`

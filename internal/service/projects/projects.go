@@ -68,7 +68,7 @@ func (s *Service) Add(ctx context.Context, by, name, repo, branch, dir string) (
 	if _, err := rand.Read(secret[:]); err != nil {
 		return core.Project{}, err
 	}
-	sealed, err := s.Seal.Seal(webhookPurpose(name), []byte(hex.EncodeToString(secret[:])))
+	sealed, err := s.Seal.Seal(WebhookPurpose(name), []byte(hex.EncodeToString(secret[:])))
 	if err != nil {
 		return core.Project{}, err
 	}
@@ -89,7 +89,8 @@ func (s *Service) Add(ctx context.Context, by, name, repo, branch, dir string) (
 	return s.Get(ctx, name)
 }
 
-func webhookPurpose(project string) string { return "webhook:" + project }
+// WebhookPurpose is what a webhook's secret is sealed for.
+func WebhookPurpose(project string) string { return "webhook:" + project }
 
 // WebhookSecret returns the secret that signs webhooks of a project.
 func (s *Service) WebhookSecret(p core.Project) (string, error) {
@@ -97,7 +98,7 @@ func (s *Service) WebhookSecret(p core.Project) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	plain, err := s.Seal.Open(webhookPurpose(p.Name), sealed)
+	plain, err := s.Seal.Open(WebhookPurpose(p.Name), sealed)
 	return string(plain), err
 }
 

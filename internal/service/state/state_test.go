@@ -61,7 +61,7 @@ func (b *bench) open(options ...Option) {
 	if b.blobs, err = blob.Open(filepath.Join(b.dir, "blobs")); err != nil {
 		b.Fatal(err)
 	}
-	if b.ring, _, err = seal.Open(filepath.Join(b.dir, "master.key")); err != nil {
+	if b.ring, err = seal.Open(filepath.Join(b.dir, "master.key")); err != nil {
 		b.Fatal(err)
 	}
 	b.Service = New(b.db, b.blobs, b.ring, options...)
@@ -791,7 +791,7 @@ func BenchmarkWrite(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	ring, _, err := seal.Open(filepath.Join(dir, "master.key"))
+	ring, err := seal.Open(filepath.Join(dir, "master.key"))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -55,6 +55,7 @@ func Run(t *testing.T, open Open) {
 		{"everything", everything},
 		{"tokens", tokens},
 		{"events", events},
+		{"keys", keys},
 		{"leases", leases},
 		{"racing for a lease", leaseRace},
 		{"text", text},
