@@ -5,13 +5,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"io/fs"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -158,26 +158,36 @@ func TestEngineLifecycle(t *testing.T) {
 	})
 }
 
-// TestLostReplies: the work was done, the answer did not arrive (fault 9).
-func TestLostReplies(t *testing.T) {
+// lost applies once with the reply to one method lost: the work was done, the answer did
+// not arrive (fault 9). It returns the lock IDs that were asked for.
+func lost(t *testing.T, method string) {
 	engines(t, func(t *testing.T, exe string) {
 		b := newBackend(t)
 		w := newWork(b, exe, "ana-token")
-		for i, method := range []string{"LOCK", "POST", "UNLOCK", "GET"} {
-			b.lose(method)
-			value := fmt.Sprint("value-", i)
-			w.run("apply", "-input=false", "-auto-approve", "-var=value="+value)
-			b.calm()
-			w.output(value)
-			w.unlocked()
-		}
-		b.lose("LOCK", "POST", "UNLOCK")
+		w.run("apply", "-input=false", "-auto-approve")
+		b.methods()
+		w.output("one")
+		w.asked("GET")
 		before := w.versions()
-		w.run("apply", "-input=false", "-auto-approve", "-var=value=all")
+		b.lose(method)
+		w.run("apply", "-input=false", "-auto-approve", "-var=value=two")
 		b.calm()
+		ids := b.lockIDs()
+		asked := strings.Fields(b.methods())
+		once := map[string]int{"LOCK": 1, "POST": 1, "UNLOCK": 1}
+		once[method]++
+		for m, n := range once {
+			if got := len(slices.DeleteFunc(slices.Clone(asked), func(a string) bool { return a != m })); got != n {
+				t.Errorf("%d times %s, want %d: %s", got, m, n, asked)
+			}
+		}
+		if len(slices.Compact(ids)) != 1 {
+			t.Errorf("locked with %q, want one ID each time", ids)
+		}
 		if n := w.versions() - before; n != 1 {
 			t.Errorf("one apply with one upload made %d versions", n)
 		}
+		w.output("two")
 		w.unlocked()
 		if kept, err := b.state.RecoveredList(t.Context(), "shop", "web", "dev"); err != nil || len(kept) != 0 {
 			t.Errorf("kept aside: %+v, %v", kept, err)
@@ -185,8 +195,33 @@ func TestLostReplies(t *testing.T) {
 	})
 }
 
-// TestBusy: 503 is tried again.
-func TestBusy(t *testing.T) {
+// TestLostLockReply: the engine asks again, with the same ID, and gets the lock.
+func TestLostLockReply(t *testing.T) { lost(t, "LOCK") }
+
+// TestLostPostReply: the engine uploads again, and there is one version.
+func TestLostPostReply(t *testing.T) { lost(t, "POST") }
+
+// TestLostUnlockReply: the engine unlocks again, and that is no error.
+func TestLostUnlockReply(t *testing.T) { lost(t, "UNLOCK") }
+
+// TestSameIDRelock: who holds a lock may ask for it again, and nobody else may, whatever
+// the ID.
+func TestSameIDRelock(t *testing.T) {
+	b := newBackend(t)
+	for i, c := range []struct {
+		token, lock string
+		status      int
+	}{
+		{"ana-token", anaLock, 200}, {"ana-token", anaLock, 200}, {"bob-token", `{"ID":"l-bob"}`, 423}, {"ana-token", `{"ID":"l-other"}`, 423}, {"ana-token", anaLock, 200},
+	} {
+		if status, answer, _ := b.do("LOCK", address, c.token, []byte(c.lock)); status != c.status || status == 423 && answer != anaLock {
+			t.Errorf("%d: %d %s, want %d", i, status, answer, c.status)
+		}
+	}
+}
+
+// TestServerErrorsAreRetried: 503 is tried again.
+func TestServerErrorsAreRetried(t *testing.T) {
 	engines(t, func(t *testing.T, exe string) {
 		b := newBackend(t)
 		w := newWork(b, exe, "ana-token")
@@ -198,7 +233,94 @@ func TestBusy(t *testing.T) {
 	})
 }
 
-func TestForeignLineage(t *testing.T) {
+// TestConflictIsNotRetried: a refusal for good is said once.
+func TestConflictIsNotRetried(t *testing.T) {
+	engines(t, func(t *testing.T, exe string) {
+		b := newBackend(t)
+		w := newWork(b, exe, "ana-token")
+		w.run("apply", "-input=false", "-auto-approve")
+		b.methods()
+		if out, err := w.try("apply", "-input=false", "-auto-approve", "-lock=false", "-var=value=two"); err == nil || !strings.Contains(out, "409") {
+			t.Fatalf("a write without the lock was accepted: %v\n%s", err, out)
+		}
+		if asked := b.methods(); strings.Count(asked, "POST") != 1 {
+			t.Errorf("asked %s: the write that was refused came again", asked)
+		}
+	})
+}
+
+// TestErroredStateStillUnlocks: an engine that could not upload keeps what it made in
+// errored.tfstate, and unlocks all the same. So the lock protects nothing then; the lease
+// of the environment does. TestSkippedSerials goes on from there.
+func TestErroredStateStillUnlocks(t *testing.T) {
+	engines(t, func(t *testing.T, exe string) {
+		b := newBackend(t)
+		w := newWork(b, exe, "ana-token")
+		w.run("apply", "-input=false", "-auto-approve")
+		b.methods()
+		b.failing("POST")
+		if out, err := w.try("apply", "-input=false", "-auto-approve", "-var=value=two"); err == nil {
+			t.Fatalf("an upload that never works is a success:\n%s", out)
+		}
+		b.works("POST")
+		if asked := b.methods(); !strings.HasSuffix(asked, "POST UNLOCK") {
+			t.Errorf("asked %s", asked)
+		}
+		if _, err := os.Stat(filepath.Join(w.dir, "errored.tfstate")); err != nil {
+			t.Error(err)
+		}
+		w.unlocked()
+		w.output("one")
+	})
+}
+
+// TestSkippedSerials: what is uploaded after a failed upload has skipped numbers, and is
+// stored.
+func TestSkippedSerials(t *testing.T) {
+	engines(t, func(t *testing.T, exe string) {
+		b := newBackend(t)
+		w := newWork(b, exe, "ana-token")
+		w.run("apply", "-input=false", "-auto-approve")
+		before, err := b.state.Current(t.Context(), "shop", "web", "dev")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.failing("POST")
+		if out, err := w.try("apply", "-input=false", "-auto-approve", "-var=value=two"); err == nil {
+			t.Fatalf("an upload that never works is a success:\n%s", out)
+		}
+		b.works("POST")
+		errored := filepath.Join(w.dir, "errored.tfstate")
+		content, err := os.ReadFile(errored)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var f map[string]any
+		if err := json.Unmarshal(content, &f); err != nil {
+			t.Fatal(err)
+		}
+		if f["serial"].(float64) < float64(before.Serial+2) { // where the engine itself did not skip one
+			f["serial"] = before.Serial + 2
+			if content, err = json.Marshal(f); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(errored, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.run("state", "push", "errored.tfstate")
+		w.output("two")
+		after, err := b.state.Current(t.Context(), "shop", "web", "dev")
+		if err != nil || after.Serial < before.Serial+2 {
+			t.Errorf("serial %d after %d, %v: none was skipped", after.Serial, before.Serial, err)
+		}
+		w.run("apply", "-input=false", "-auto-approve", "-var=value=three")
+	})
+}
+
+// TestForcedForeignLineage: "state push -force" comes as an ordinary write, so only the
+// server can refuse it; what is refused is kept.
+func TestForcedForeignLineage(t *testing.T) {
 	engines(t, func(t *testing.T, exe string) {
 		b := newBackend(t)
 		w := newWork(b, exe, "ana-token")
@@ -237,21 +359,62 @@ func TestForeignLineage(t *testing.T) {
 	})
 }
 
-func TestHeldLock(t *testing.T) {
+// held makes bob hold the lock.
+func held(b *backend) {
+	b.Helper()
+	if status, _, _ := b.do("LOCK", address, "bob-token", []byte(bobLock)); status != 200 {
+		b.Fatalf("LOCK: %d", status)
+	}
+}
+
+const bobLock = `{"ID":"l-bob","Operation":"OperationTypeApply","Who":"bob@desk","Created":"2026-01-01T00:00:00Z"}`
+
+// TestLockConflictShowsHolder: who does not get the lock is told who has it. OpenTofu
+// shows the holder; Terraform 1.11 shows its own ID as the lock's, which is why terrace
+// state unlock needs none.
+func TestLockConflictShowsHolder(t *testing.T) {
 	engines(t, func(t *testing.T, exe string) {
 		b := newBackend(t)
 		w := newWork(b, exe, "ana-token")
-		if status, _, _ := b.do("LOCK", address, "bob-token", []byte(`{"ID":"l-bob","Operation":"OperationTypeApply","Who":"bob@desk","Created":"2026-01-01T00:00:00Z"}`)); status != 200 {
-			t.Fatalf("LOCK: %d", status)
-		}
-		out, err := w.try("plan", "-input=false")
-		if err == nil || !strings.Contains(out, "l-bob") {
+		held(b)
+		if out, err := w.try("plan", "-input=false"); err == nil || !strings.Contains(out, "l-bob") {
 			t.Errorf("planned under somebody else's lock: %v\n%s", err, out)
 		}
-		w.run("force-unlock", "-force", "l-bob")
-		w.unlocked()
-		w.run("plan", "-input=false")
 	})
+}
+
+// forced takes bob's lock away with the engine's own command.
+func forced(t *testing.T, exe, body string) {
+	b := newBackend(t)
+	w := newWork(b, exe, "ana-token")
+	held(b)
+	w.run("force-unlock", "-force", "l-bob")
+	if got := b.unlockBody(); got != body {
+		t.Errorf("the unlock said %q, want %q", got, body)
+	}
+	w.unlocked()
+	w.run("plan", "-input=false")
+}
+
+// TestForceUnlockWithID: OpenTofu says which lock it takes away.
+func TestForceUnlockWithID(t *testing.T) {
+	forced(t, testkit.Tofu(t), `{"ID":"l-bob","Operation":"","Info":"","Who":"","Version":"","Created":"0001-01-01T00:00:00Z","Path":""}`)
+}
+
+// TestEmptyBodyForceUnlock: Terraform does not. Where the machine has none, its request is
+// what is tested.
+func TestEmptyBodyForceUnlock(t *testing.T) {
+	if exe, ok := testkit.Terraform(t); ok {
+		forced(t, exe, "")
+	}
+	b := newBackend(t)
+	held(b)
+	if status, answer, _ := b.do("UNLOCK", address, "ana-token", nil); status != 200 {
+		t.Errorf("%d %s", status, answer)
+	}
+	if status, _, _ := b.do("LOCK", address, "ana-token", []byte(anaLock)); status != 200 {
+		t.Errorf("still locked: %d", status)
+	}
 }
 
 // TestUnknownOutcome: the engine's message says what to do.

@@ -36,6 +36,7 @@ type backend struct {
 	drop    map[string]int          // by method: replies to lose
 	fail    map[string]int          // by method: requests to answer 503
 	seen    []string                // methods
+	bodies  map[string][]string     // of LOCK and UNLOCK
 }
 
 func newBackend(t *testing.T, options ...state.Option) *backend {
@@ -55,7 +56,7 @@ func newBackend(t *testing.T, options ...state.Option) *backend {
 	}
 	b := &backend{T: t, db: db, state: state.New(db, blobs, ring, options...), log: &lines{}, callers: map[string]state.Caller{
 		"ana-token": {By: "user:ana", Person: true, CanWrite: true}, "bob-token": {By: "user:bob", Person: true, CanWrite: true},
-	}, drop: map[string]int{}, fail: map[string]int{}}
+	}, drop: map[string]int{}, fail: map[string]int{}, bodies: map[string][]string{}}
 	b.Server = httptest.NewServer(b.faults(StateHandler(b.state, b.who, slog.New(slog.NewTextHandler(b.log, nil)))))
 	t.Cleanup(func() {
 		b.Close()
@@ -87,6 +88,11 @@ func (b *backend) faults(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		b.mu.Lock()
 		b.seen = append(b.seen, req.Method)
+		if req.Method == "LOCK" || req.Method == "UNLOCK" {
+			body, _ := io.ReadAll(req.Body) // what is cut off is refused below
+			req.Body = io.NopCloser(bytes.NewReader(body))
+			b.bodies[req.Method] = append(b.bodies[req.Method], string(body))
+		}
 		drop, fail := b.drop[req.Method] > 0, b.fail[req.Method] > 0
 		if drop {
 			b.drop[req.Method]--
@@ -118,6 +124,43 @@ func (b *backend) lose(methods ...string) { b.next(b.drop, methods) }
 // busy makes the next request of each method be answered with 503.
 func (b *backend) busy(methods ...string) { b.next(b.fail, methods) }
 
+// failing makes every request of a method be answered with 503, until it works.
+func (b *backend) failing(method string) { b.set(b.fail, method, 1<<30) }
+
+func (b *backend) works(method string) { b.set(b.fail, method, 0) }
+
+func (b *backend) set(what map[string]int, method string, n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	what[method] = n
+}
+
+// lockIDs returns the IDs that were asked for in LOCK requests.
+func (b *backend) lockIDs() (ids []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, body := range b.bodies["LOCK"] {
+		var info struct{ ID string }
+		if err := json.Unmarshal([]byte(body), &info); err != nil {
+			b.Error(err)
+		}
+		ids = append(ids, info.ID)
+	}
+	return ids
+}
+
+// unlockBody returns what the last UNLOCK said.
+func (b *backend) unlockBody() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := b.bodies["UNLOCK"]
+	if len(all) == 0 {
+		b.Error("no UNLOCK came")
+		return ""
+	}
+	return all[len(all)-1]
+}
+
 func (b *backend) next(what map[string]int, methods []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -146,6 +189,7 @@ func (b *backend) methods() string {
 	defer b.mu.Unlock()
 	out := strings.Join(b.seen, " ")
 	b.seen = nil
+	clear(b.bodies)
 	return out
 }
 
