@@ -39,32 +39,69 @@ that has another state than after the last run, or none; this says that it is ri
 }
 
 func newStateRecovered(s *settings) *cobra.Command {
-	return &cobra.Command{Use: "recovered INSTANCE [ENTRY]", Short: "The recovery slot; with an entry, its state, with its secrets", Args: cobra.RangeArgs(1, 2),
+	var use, discard, yes bool
+	var reason string
+	c := &cobra.Command{Use: "recovered INSTANCE [ENTRY]", Short: "The recovery slot; with an entry, its state, with its secrets", Args: cobra.RangeArgs(1, 2),
+		Long: `Lists the writes that were refused and kept, or found after a restore. With an entry,
+its state is written to standard output, with its secrets; with --use it becomes the
+current state, when it continues that (same lineage, greater serial); with --discard it is
+said that nobody needs it.`,
 		RunE: s.onInstance(func(ctx context.Context, c *client.Client, project, environment, stack string, cmd *cobra.Command, args []string) error {
-			if len(args) == 2 {
-				id, err := strconv.ParseInt(args[1], 10, 64)
-				if err != nil {
-					return usage(core.Errorf(core.Invalid, "%q is not the number of an entry", args[1]))
+			if len(args) == 1 {
+				if use || discard {
+					return usage(fmt.Errorf("name the entry; see: terrace state recovered %s", args[0]))
 				}
-				data, err := c.PullRecovered(ctx, project, environment, stack, id)
+				all, err := c.RecoverySlot(ctx, project, environment, stack)
 				if err != nil {
 					return err
 				}
-				_, err = cmd.OutOrStdout().Write(data)
-				return err
+				return s.show(cmd, all, func(out io.Writer) {
+					if len(all) == 0 {
+						_, _ = fmt.Fprintf(out, "The recovery slot of %s is empty.\n", args[0])
+						return
+					}
+					printRecovered(out, all)
+				})
 			}
-			all, err := c.RecoverySlot(ctx, project, environment, stack)
+			id, err := strconv.ParseInt(args[1], 10, 64)
+			if err != nil {
+				return usage(core.Errorf(core.Invalid, "%q is not the number of an entry", args[1]))
+			}
+			switch {
+			case use:
+				if err := confirm(cmd, yes, fmt.Sprintf("Make entry %d the current state of %s?", id, args[0])); err != nil {
+					return err
+				}
+				v, err := c.UseRecovered(ctx, project, environment, stack, id)
+				if err != nil {
+					return err
+				}
+				return s.show(cmd, v, func(out io.Writer) {
+					_, _ = fmt.Fprintf(out, "%s now has version %d (serial %d).\n", args[0], v.ID, v.Serial)
+				})
+			case discard:
+				if err := confirm(cmd, yes, fmt.Sprintf("Discard entry %d of the recovery slot of %s?", id, args[0])); err != nil {
+					return err
+				}
+				if err := c.DiscardRecovered(ctx, project, environment, stack, id, reason); err != nil {
+					return err
+				}
+				return s.show(cmd, map[string]int64{"discarded": id}, func(out io.Writer) { _, _ = fmt.Fprintf(out, "Entry %d is not offered any more.\n", id) })
+			}
+			data, err := c.PullRecovered(ctx, project, environment, stack, id)
 			if err != nil {
 				return err
 			}
-			return s.show(cmd, all, func(out io.Writer) {
-				if len(all) == 0 {
-					_, _ = fmt.Fprintf(out, "The recovery slot of %s is empty.\n", args[0])
-					return
-				}
-				printRecovered(out, all)
-			})
+			_, err = cmd.OutOrStdout().Write(data)
+			return err
 		})}
+	f := c.Flags()
+	f.BoolVar(&use, "use", false, "make the entry the current state")
+	f.BoolVar(&discard, "discard", false, "say that nobody needs the entry")
+	f.BoolVarP(&yes, "yes", "y", false, "do not ask")
+	f.StringVar(&reason, "reason", "", "why, for the audit log")
+	c.MarkFlagsMutuallyExclusive("use", "discard")
+	return c
 }
 
 func printRecovered(out io.Writer, all []wire.Recovered) {
@@ -72,7 +109,7 @@ func printRecovered(out io.Writer, all []wire.Recovered) {
 	for _, r := range all {
 		used := ""
 		if r.Used {
-			used = "stored since"
+			used = "settled"
 		}
 		rows = append(rows, []string{fmt.Sprint(r.ID), fmt.Sprint(r.Serial), r.Run, ago(r.Created), used, r.Reason})
 	}

@@ -15,8 +15,9 @@ import (
 )
 
 func newStateCommand(s *settings) *cobra.Command {
-	c := &cobra.Command{Use: "state", Short: "States: list, show, versions, pull, push, unlock"}
-	c.AddCommand(newStateList(s), newStateShow(s), newStateVersions(s), newStatePull(s), newStatePush(s), newStateUnlock(s), newStateRecovered(s), newStateForget(s))
+	c := &cobra.Command{Use: "state", Short: "States: list, show, versions, diff, pull, push, restore, import, env, unlock"}
+	c.AddCommand(newStateList(s), newStateShow(s), newStateVersions(s), newStateDiff(s), newStatePull(s), newStatePush(s), newStateRestore(s),
+		newStateImport(s), newStateEnv(s), newStateUnlock(s), newStateRecovered(s), newStateForget(s))
 	return c
 }
 

@@ -152,6 +152,25 @@ func (c *Client) PushState(ctx context.Context, project, environment, stack stri
 	return post[wire.StateVersion](ctx, c, path("projects", project, "states", environment, stack, "push"), state)
 }
 
+// ImportState stores the first state of an instance; from says where it comes from.
+func (c *Client) ImportState(ctx context.Context, project, environment, stack, from string, state []byte) (out wire.StateVersion, err error) {
+	err = c.do(ctx, request{method: "POST", path: path("projects", project, "states", environment, stack, "import"), query: query("from", from)}, state, &out)
+	return out, err
+}
+
+// DiffStates compares two versions; to 0 is the current one, from 0 the one before to.
+func (c *Client) DiffStates(ctx context.Context, project, environment, stack string, from, to int64) (wire.StateDiff, error) {
+	return get[wire.StateDiff](ctx, c, path("projects", project, "states", environment, stack, "diff"), "from", number(from), "to", number(to))
+}
+
+// RestoreState makes an older version current again.
+func (c *Client) RestoreState(ctx context.Context, project, environment, stack string, version int64, reason string) (wire.StateVersion, error) {
+	return post[wire.StateVersion](ctx, c, path("projects", project, "states", environment, stack, "restore"), wire.RestoreState{Version: version, Reason: reason})
+}
+
+// Token is what the client shows to the server.
+func (c *Client) Token() string { return c.token }
+
 // UnlockState takes a lock away from who holds it.
 func (c *Client) UnlockState(ctx context.Context, project, environment, stack, reason string) error {
 	return c.do(ctx, request{method: "POST", path: path("projects", project, "states", environment, stack, "unlock")}, wire.Reason{Reason: reason}, nil)

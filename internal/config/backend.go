@@ -219,12 +219,21 @@ func apart(kind string) string {
 // OwnBackend is the type of the backend that a stack keeps its state in by itself, ""
 // with state = "terrace".
 func (c *Config) OwnBackend(stack, env string) string {
-	_, _, p, err := c.find(stack, env)
-	if c.Project.State != "stack" || err != nil {
+	if c.Project.State != "stack" {
 		return ""
 	}
-	if p.module == nil || p.module.backend == nil {
-		return "its own"
+	if kind := c.NamedBackend(stack, env); kind != "" {
+		return kind
+	}
+	return "its own"
+}
+
+// NamedBackend is the type of the backend that a stack's code names, "" when it names
+// none. With state = "terrace" it is not used.
+func (c *Config) NamedBackend(stack, env string) string {
+	_, _, p, err := c.find(stack, env)
+	if err != nil || p.module == nil || p.module.backend == nil {
+		return ""
 	}
 	return p.module.backend.kind
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/service/state"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
@@ -39,6 +40,22 @@ func (a *API) ownRoutes(r *routes) {
 		}
 		writeState(w, content)
 		return nil
+	})
+	type entry struct {
+		InstancePath
+		Entry int64        `path:"entry" minimum:"1"`
+		Body  *wire.Reason `required:"false"`
+	}
+	add(r, forPeople, http.MethodPost, one+"/recovered/{entry}/use", "use-recovered", "Make an entry of the recovery slot the current state", func(ctx context.Context, in *entry) (*body[wire.StateVersion], error) {
+		v, err := a.State.Promote(ctx, person(ctx), in.Project, in.Stack, in.Environment, in.Entry)
+		return &body[wire.StateVersion]{state.Version(v, true)}, err
+	})
+	add(r, forPeople, http.MethodPost, one+"/recovered/{entry}/discard", "discard-recovered", "Say that nobody needs an entry of the recovery slot", func(ctx context.Context, in *entry) (*none, error) {
+		why := ""
+		if in.Body != nil {
+			why = in.Body.Reason
+		}
+		return &none{}, a.State.Discard(ctx, person(ctx), in.Project, in.Stack, in.Environment, in.Entry, why)
 	})
 }
 

@@ -36,6 +36,23 @@ func (a *API) stateRoutes(r *routes) {
 		out, err := a.State.Versions(ctx, in.Project, in.Stack, in.Environment, in.Limit)
 		return &body[[]wire.StateVersion]{out}, err
 	})
+	type diff struct {
+		InstancePath
+		From int64 `query:"from" minimum:"0" doc:"0 means the version before"`
+		To   int64 `query:"to" minimum:"0" doc:"0 means the current version"`
+	}
+	add(r, forPeople, http.MethodGet, one+"/diff", "diff-states", "What differs between two versions, without sensitive values", func(ctx context.Context, in *diff) (*body[wire.StateDiff], error) {
+		out, err := a.State.Diff(ctx, in.Project, in.Stack, in.Environment, in.From, in.To)
+		return &body[wire.StateDiff]{out}, err
+	})
+	type restore struct {
+		InstancePath
+		Body wire.RestoreState
+	}
+	add(r, forPeople, http.MethodPost, one+"/restore", "restore-state", "Make an older version current again", func(ctx context.Context, in *restore) (*body[wire.StateVersion], error) {
+		v, err := a.State.Restore(ctx, person(ctx), in.Project, in.Stack, in.Environment, in.Body.Version, in.Body.Reason)
+		return &body[wire.StateVersion]{state.Version(v, true)}, err
+	})
 	type unlock struct {
 		InstancePath
 		Body wire.Reason
@@ -61,16 +78,24 @@ func (a *API) stateRoutes(r *routes) {
 		_, _ = w.Write(content) // the client is gone; there is nobody to tell
 		return nil
 	})
-	r.raw(forPeople, http.MethodPost, one+"/push", func(w http.ResponseWriter, req *http.Request) error {
-		content, err := readAll(w, req, a.State.Limit())
-		if err != nil {
-			return err
-		}
-		v, err := a.State.Push(req.Context(), person(req.Context()), req.PathValue("project"), req.PathValue("stack"), req.PathValue("environment"), content)
-		if err != nil {
-			return err
-		}
-		writeJSON(w, http.StatusOK, state.Version(v, true))
-		return nil
+	store := func(route string, write func(ctx context.Context, project, stack, environment string, req *http.Request, content []byte) (core.StateVersion, error)) {
+		r.raw(forPeople, http.MethodPost, one+route, func(w http.ResponseWriter, req *http.Request) error {
+			content, err := readAll(w, req, a.State.Limit())
+			if err != nil {
+				return err
+			}
+			v, err := write(req.Context(), req.PathValue("project"), req.PathValue("stack"), req.PathValue("environment"), req, content)
+			if err != nil {
+				return err
+			}
+			writeJSON(w, http.StatusOK, state.Version(v, true))
+			return nil
+		})
+	}
+	store("/push", func(ctx context.Context, project, stack, environment string, _ *http.Request, content []byte) (core.StateVersion, error) {
+		return a.State.Push(ctx, person(ctx), project, stack, environment, content)
+	})
+	store("/import", func(ctx context.Context, project, stack, environment string, req *http.Request, content []byte) (core.StateVersion, error) {
+		return a.State.Import(ctx, person(ctx), project, stack, environment, req.URL.Query().Get("from"), content)
 	})
 }

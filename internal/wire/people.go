@@ -229,6 +229,36 @@ type StateVersion struct {
 	Current   bool      `json:"current"`
 }
 
+// StateDiff is what differs between two versions of a state.
+type StateDiff struct {
+	Instance  string           `json:"instance"`
+	From      *StateVersion    `json:"from,omitempty" doc:"none: there was no version before"`
+	To        StateVersion     `json:"to"`
+	Resources []StateChange    `json:"resources"`
+	Outputs   []StateAttribute `json:"outputs"`
+}
+
+// StateChange is a resource that differs.
+type StateChange struct {
+	Address    string           `json:"address"`
+	Action     string           `json:"action" doc:"added, removed, changed, tainted or untainted"`
+	Attributes []StateAttribute `json:"attributes,omitempty"`
+}
+
+// StateAttribute is a value that differs. One that is sensitive is not told.
+type StateAttribute struct {
+	Path      string          `json:"path"`
+	Before    json.RawMessage `json:"before,omitempty"`
+	After     json.RawMessage `json:"after,omitempty"`
+	Sensitive bool            `json:"sensitive,omitempty"`
+}
+
+// RestoreState asks for an older version to be current again.
+type RestoreState struct {
+	Version int64  `json:"version" minimum:"1"`
+	Reason  string `json:"reason,omitempty" maxLength:"1000"`
+}
+
 // State is an instance's state with its lock and recovery slot.
 type State struct {
 	Instance  string          `json:"instance"`

@@ -193,7 +193,7 @@ func adviceState(fault state.Fault, project, name string, current bool) string {
 	case fault == state.Sealed:
 		return "bring back the master key that it was sealed with"
 	case current:
-		return fmt.Sprintf("restore the blob from a backup of the storage. Without one, the newest version that is whole is the best there is: terrace state versions %[1]s --project %[2]s; terrace state pull %[1]s --project %[2]s --version N; raise its serial above the current one, push it, and let a run refresh it", name, project)
+		return fmt.Sprintf("restore the blob from a backup of the storage. Without one, make the newest version that is whole current again, and let a run refresh it: terrace state versions %[1]s --project %[2]s; terrace state restore %[1]s VERSION --project %[2]s", name, project)
 	}
 	return "nothing depends on it, since it is not the current version; restore the blob from a backup of the storage to have the whole history"
 }

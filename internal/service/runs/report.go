@@ -101,7 +101,7 @@ func (s *Service) job(ctx context.Context, p core.Project, instance core.Instanc
 	if cfg.Project.State != "stack" {
 		job.Backend.Address = fmt.Sprintf("%s/state/%s/%s/%s", s.URL(), run.Project, run.Environment, run.Stack)
 		if run.Kind != core.KindVerify {
-			if err := s.Store.Update(ctx, func(tx core.Tx) error { return state.TakeOver(tx, run) }); err != nil {
+			if err := s.Store.Update(ctx, func(tx core.Tx) error { return state.TakeOver(tx, run, cfg.NamedBackend(run.Stack, run.Environment)) }); err != nil {
 				return wire.Job{}, err
 			}
 		}

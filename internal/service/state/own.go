@@ -160,11 +160,16 @@ func (s *Service) used(tx core.Tx, run core.Run, seen wire.OwnState) error {
 }
 
 // TakeOver is for a run with the built-in state: what its instance had in a backend of
-// its own is history from now on. Invalid when the built-in state does not continue it.
-func TakeOver(tx core.Tx, run core.Run) error {
+// its own is history from now on. named is the type of backend that the stack's code
+// names, "" when it names none. Invalid when the built-in state does not continue what was
+// there, and when there never was one while the code names a backend that may have it.
+func TakeOver(tx core.Tx, run core.Run, named string) error {
 	known, ok, err := own(tx, run.Project, run.Stack, run.Environment)
-	if !ok || err != nil {
+	if err != nil {
 		return err
+	}
+	if !ok {
+		return begins(tx, run, named)
 	}
 	name := run.Instance()
 	v, exists, err := current(tx, run.Project, run.Stack, run.Environment)
@@ -177,7 +182,7 @@ func TakeOver(tx core.Tx, run core.Run) error {
 		if exists {
 			has = fmt.Sprintf("an older one, or another (version %d, lineage %s, serial %d)", v.ID, v.Lineage, v.Serial)
 		}
-		return core.Errorf(core.Invalid, "the state of %s is in the stack's own backend (%s), where %s saw %d resources (lineage %s, serial %d), and Terrace, which terrace.hcl names now, has %s. An apply would create everything a second time. Move the state first: in the stack's folder, tofu state pull > state.json, then terrace state import %[1]s state.json. Or set state = \"stack\" again",
+		return core.Errorf(core.Invalid, "the state of %s is in the stack's own backend (%s), where %s saw %d resources (lineage %s, serial %d), and Terrace, which terrace.hcl names now, has %s. An apply would create everything a second time. Move the state first: terrace state import %[1]s --from-backend FOLDER (or, in the stack's folder, tofu state pull > state.json, then terrace state import %[1]s state.json). Or set state = \"stack\" again",
 			name, known.Backend, known.Run, known.Resources, known.Lineage, known.Serial, has)
 	}
 	if err := tx.DeleteOwnState(run.Project, run.Stack, run.Environment); err != nil {
@@ -185,6 +190,19 @@ func TakeOver(tx core.Tx, run core.Run) error {
 	}
 	return tx.AddEvent(core.Event{By: "run:" + run.ID, Kind: "state.taken_over", Project: run.Project, On: name,
 		Data: map[string]string{"backend": known.Backend, "lineage": known.Lineage, "serial": itoa(known.Serial)}})
+}
+
+// begins refuses the first run of an instance that may have a state already: in the
+// backend that its code names, which is not used.
+func begins(tx core.Tx, run core.Run, named string) error {
+	if named == "" || named == "http" || named == "local" || run.Kind != core.KindDeploy {
+		return nil
+	}
+	all, err := tx.StateVersions(run.Project, run.Stack, run.Environment, 1)
+	if err != nil || len(all) > 0 {
+		return err
+	}
+	return core.Errorf(core.Invalid, "%[1]s has no state in Terrace, and its stack has a backend block (%[2]s), so its state may be there: an apply would create everything a second time. Take the state over: terrace state import %[1]s --from-backend FOLDER, or keep it there with state = \"stack\". If there is nothing yet, remove the backend block", run.Instance(), named)
 }
 
 // elsewhere refuses what concerns a state that is in the stack's own backend. A built-in

@@ -118,7 +118,7 @@ func TestTakeOver(t *testing.T) {
 	take := func() (err error) {
 		b.update(func(tx core.Tx) error {
 			run, runErr := tx.Run("r-1")
-			err = TakeOver(tx, run)
+			err = TakeOver(tx, run, "")
 			return runErr
 		})
 		return err

@@ -14,9 +14,12 @@ type write struct {
 	Caller
 	project, stack, environment string
 
-	lock string // the ID of the lock that it carries
-	push bool   // by a person with no engine: it takes the lock itself, for a moment
-	keep bool   // when refused, it is kept aside
+	lock  string // the ID of the lock that it carries
+	push  bool   // by a person with no engine: it takes the lock itself, for a moment
+	first bool   // by a person: the state of an instance that has none, or an empty one
+	keep  bool   // when refused, it is kept aside
+
+	because *core.Event // recorded with it: why a person wrote it
 
 	file file
 	body []byte
@@ -182,7 +185,9 @@ func (s *Service) judge(ctx context.Context, tx core.Tx, w write) (verdict, erro
 		return refuse("the lock on %s has fence %d, and the current state was written under %d", name, lock.Fence, current.Fence)
 	}
 	switch {
-	case !exists, elsewhere && !same: // the current version, if any, is history: see own.go
+	case w.first && exists && current.Resources > 0 && !elsewhere:
+		return refuse("%s has a state already (serial %d, %d resources); an import is for an instance that has none. What continues it is stored with: terrace state push %[1]s", name, current.Serial, current.Resources)
+	case !exists, elsewhere && !same, w.first && !same: // the current version, if any, is history: see own.go
 	case current.Lineage != w.file.Lineage:
 		return refuse("the state has lineage %s and that of %s is %s: it belongs to something else", w.file.Lineage, name, current.Lineage)
 	case *w.file.Serial < current.Serial:
@@ -207,6 +212,13 @@ func (s *Service) addVersion(tx core.Tx, w write, blob string, fence int64) (cor
 	if err := tx.AddEvent(core.Event{By: w.By, Kind: "state.written", Project: w.project, On: core.InstanceName(w.stack, w.environment),
 		Data: map[string]string{"version": itoa(v.ID), "serial": itoa(v.Serial), "md5": v.MD5}}); err != nil {
 		return v, nil, err
+	}
+	if w.because != nil {
+		why := *w.because
+		why.By, why.Project, why.On = w.By, w.project, core.InstanceName(w.stack, w.environment)
+		if err := tx.AddEvent(why); err != nil {
+			return v, nil, err
+		}
 	}
 	if s.keep == 0 {
 		return v, nil, nil

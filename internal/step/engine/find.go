@@ -217,3 +217,15 @@ func writeAtomically(file string, data []byte, mode fs.FileMode) (err error) {
 	}
 	return err
 }
+
+// OnPath returns the path of an engine that is installed. Errors: Invalid, NotFound.
+func OnPath(name string) (string, error) {
+	if name != Tofu && name != Terraform {
+		return "", core.Errorf(core.Invalid, "there is no engine %q; engines are %q and %q", name, Tofu, Terraform)
+	}
+	path, err := process.Lookup(os.Environ(), name)
+	if err != nil {
+		return "", core.Errorf(core.NotFound, "%s is not installed on this machine, or not on PATH", name)
+	}
+	return path, nil
+}
