@@ -2,6 +2,7 @@ package faults
 
 import (
 	"bytes"
+	"context"
 	"crypto/md5" //nolint:gosec // the state protocol's digest
 	"encoding/hex"
 	"encoding/json"
@@ -19,8 +20,9 @@ import (
 // door stands between runners and the server. It passes requests on, one by one, notes
 // what the server acknowledged, and lets a test interfere.
 type door struct {
-	url, server string
-	transport   *http.Transport
+	url       string
+	server    func() string
+	transport *http.Transport
 
 	mu     sync.Mutex
 	shut   bool
@@ -52,7 +54,7 @@ type ack struct {
 	md5 string
 }
 
-func newDoor(t testing.TB, server string) *door {
+func newDoor(t testing.TB, server func() string) *door {
 	t.Helper()
 	d := &door{server: server, transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true}, open: map[net.Conn]bool{}}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -148,7 +150,10 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // pass sends a request to the server. It is not tried twice.
 func (d *door) pass(r *http.Request, body []byte) (*answer, error) {
-	req, err := http.NewRequestWithContext(r.Context(), r.Method, d.server+r.URL.RequestURI(), bytes.NewReader(body))
+	// What is on its way arrives, also when the runner is gone.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, r.Method, d.server()+r.URL.RequestURI(), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}

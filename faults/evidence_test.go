@@ -92,7 +92,7 @@ func (w *world) gather(all bool) evidence {
 // rows reads what the oracle wants of the database.
 func (e *evidence) rows(tx core.Tx) (err error) {
 	for _, environment := range environments {
-		for _, stack := range stacks {
+		for _, stack := range append([]string{aside}, stacks...) {
 			versions, err := tx.StateVersions(project, stack, environment, 0)
 			if err != nil {
 				return err
@@ -165,7 +165,7 @@ func (w *world) inClear() []string {
 			files = append(files, path)
 		}
 		return err
-	}); err != nil {
+	}); err != nil && !errors.Is(err, fs.ErrNotExist) { // with object storage there is none
 		w.Error(err)
 	}
 	for _, file := range files {

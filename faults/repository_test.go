@@ -50,8 +50,9 @@ environment %q {
     servers = %d
     hook    = %q
   }
+  %s
 }
-`, e, after, secretName, w.cloud.URL(), servers[e], w.file("hook.sh"))
+`, e, after, secretName, w.cloud.URL(), servers[e], w.file("hook.sh"), w.inEnvironment[e])
 	}
 	if w.generations > 0 {
 		hcl.WriteString(`
@@ -65,6 +66,7 @@ stack "web" {
     status = 200
     within = "30s"
   }
+` + w.inWeb + `
 }
 `)
 	}

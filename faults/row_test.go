@@ -18,6 +18,8 @@ type row struct {
 	// long says that it is too slow for every test run; short that a share of it runs
 	// there on PostgreSQL too.
 	long, short bool
+	// only is the one database on which the fault can be made, "" for all.
+	only string
 	// run breaks something, as often as t.long asks for, and calls injected each time.
 	run func(t *trial)
 }
@@ -40,7 +42,7 @@ var engines = map[string]func(testing.TB) string{
 func TestFaults(t *testing.T) {
 	for _, r := range rows {
 		for _, engine := range chosenDatabases() {
-			if !chosen(r.number) || !*long && *only == "" && (r.long || engine == "postgres" && !r.short) {
+			if !chosen(r.number) || r.only != "" && r.only != engine || !*long && *only == "" && (r.long || engine == "postgres" && !r.short) {
 				continue
 			}
 			t.Run(fmt.Sprintf("%02d/%s", r.number, engine), func(t *testing.T) {

@@ -172,6 +172,9 @@ func (v *watch) count(seq int64, kind string) int {
 	return n
 }
 
+// event is what the server tells of one.
+type event = wire.Event
+
 func tell(events []wire.Event) string {
 	var b strings.Builder
 	for _, e := range events {

@@ -55,6 +55,10 @@ type world struct {
 	freshInit               bool     // each generation needs init
 	pushed                  []string // commits, in order
 	cache                   contents
+	front                   string            // where people and runners reach the server
+	inEnvironment           map[string]string // more of terrace.hcl
+	inWeb                   string            // likewise, in the stack
+	ready                   func(*world)      // called before the server starts
 
 	mu     sync.Mutex
 	server *exec.Cmd
@@ -100,13 +104,17 @@ func newWorld(t *trial, options ...option) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.door = newDoor(t, "http://"+w.listen)
+	w.front = "http://" + w.listen
+	w.door = newDoor(t, func() string { return w.front })
 	w.flags = []string{"--poll", "500ms", "--provider-mirror", mirror, "--url", w.door.url}
 	w.hook("true")
 	for _, o := range options {
 		o(w)
 	}
 	t.Cleanup(w.end)
+	if w.ready != nil {
+		w.ready(w)
+	}
 	w.start()
 	w.watch = newWatch(w)
 	w.add()
@@ -178,7 +186,7 @@ func (w *world) start() {
 		if err != nil {
 			w.Fatal(err)
 		}
-		w.api = client.New("http://"+w.listen, strings.TrimSpace(string(token)))
+		w.api = client.New(w.front, strings.TrimSpace(string(token)))
 		w.Cleanup(w.api.Close)
 	}
 }
@@ -244,7 +252,7 @@ func (w *world) cli(args ...string) (string, error) {
 		return "", err
 	}
 	cmd := exec.CommandContext(w.Context(), w.program, args...)
-	cmd.Env = append([]string{"TERRACE_URL=http://" + w.listen, "TERRACE_TOKEN=" + strings.TrimSpace(string(token)), "TERRACE_PROJECT=" + project}, w.env...)
+	cmd.Env = append([]string{"TERRACE_URL=" + w.front, "TERRACE_TOKEN=" + strings.TrimSpace(string(token)), "TERRACE_PROJECT=" + project}, w.env...)
 	cmd.Dir = w.dir
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

@@ -33,6 +33,9 @@ func (s *Session) Apply(ctx context.Context) (Applied, error) {
 		return Applied{Stored: true}, core.Errorf(core.Internal, "there is no saved plan to apply")
 	}
 	s.planned = false
+	if err := s.samePlan(); err != nil {
+		return Applied{Stored: true}, err
+	}
 	file := s.Unsaved()
 	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Applied{Stored: true}, core.Errorf(core.Unavailable, "a state that an earlier run left cannot be removed, and nothing was applied: %w", err)

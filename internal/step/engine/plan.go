@@ -3,8 +3,12 @@ package engine
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"io"
+	"os"
 	"strconv"
 
+	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/process"
 )
 
@@ -41,7 +45,7 @@ func (s *Session) variablesEverywhere() []string {
 
 // Plan plans and saves the plan. Errors as of Init.
 func (s *Session) Plan(ctx context.Context, o PlanOptions) (Planned, error) {
-	s.planned = false
+	s.planned, s.planSum = false, ""
 	if err := s.keep(ctx); err != nil {
 		return Planned{}, err
 	}
@@ -68,6 +72,12 @@ func (s *Session) Plan(ctx context.Context, o PlanOptions) (Planned, error) {
 		}
 		out = s.run(ctx, args...)
 	}
+	if code := out.exit(); code == 0 || code == 2 {
+		var err error
+		if s.planSum, err = sum(s.planFile); err != nil {
+			return Planned{}, core.Errorf(core.Unavailable, "the saved plan cannot be read: %w", err)
+		}
+	}
 	switch out.exit() {
 	case 0:
 		// Nothing to show: an engine process less.
@@ -82,6 +92,31 @@ func (s *Session) Plan(ctx context.Context, o PlanOptions) (Planned, error) {
 		return Planned{}, context.Cause(ctx)
 	}
 	return Planned{}, s.failure("plan", out)
+}
+
+// sum is the SHA-256 of a file.
+func sum(file string) (string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = f.Close() }() // only read from
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return string(h.Sum(nil)), err
+}
+
+// samePlan refuses a saved plan that is not, byte for byte, the one that was made, shown
+// and agreed to: a disk may flip a bit, and somebody may put another one there.
+func (s *Session) samePlan() error {
+	now, err := sum(s.planFile)
+	if err != nil {
+		return core.Errorf(core.Unavailable, "the saved plan cannot be read, and nothing was applied; plan again: %w", err)
+	}
+	if now != s.planSum {
+		return core.Errorf(core.Invalid, "the saved plan is not the one that was made and checked: its file was changed. Nothing was applied. Plan again (terrace rollout start); when that happens twice, look who can write to the runner's folder, and at its disk")
+	}
+	return nil
 }
 
 // show returns the saved plan as JSON.

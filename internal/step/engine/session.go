@@ -37,6 +37,7 @@ type Session struct {
 
 	skipped bool // init was
 	planned bool
+	planSum string // of the file, as it was made
 	kept    []*plugin
 	looked  bool // for providers to keep
 
