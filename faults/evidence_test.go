@@ -37,6 +37,7 @@ type evidence struct {
 	pushed    []string // commits
 	clear     []string // where the canary was found in clear
 	auditLog  error    // what is wrong with the chain
+	jumped    bool     // the database's clock was changed: its times and the cloud's do not compare
 	converged bool     // the last commit is in production, and nothing works
 }
 
@@ -61,7 +62,7 @@ type contents map[string][]byte
 // reads every stored state again, not only new ones.
 func (w *world) gather(all bool) evidence {
 	w.Helper()
-	e := evidence{acks: w.door.acknowledged(), seen: w.watch.since(0), pushed: w.pushed}
+	e := evidence{jumped: w.jumped, acks: w.door.acknowledged(), seen: w.watch.since(0), pushed: w.pushed}
 	ctx := w.Context()
 	var err error
 	if e.journal, err = w.clouds.Journal(ctx, 0); err != nil {

@@ -46,7 +46,7 @@ func testMain(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	terrace = filepath.Join(dir, "terrace")
-	build := exec.CommandContext(context.Background(), "go", "build", "-buildvcs=false", "-o", terrace, "../cmd/terrace")
+	build := exec.CommandContext(context.Background(), "go", "build", "-buildvcs=false", "-tags", "faults", "-o", terrace, "../cmd/terrace")
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "building the program:", err)

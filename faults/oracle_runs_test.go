@@ -45,7 +45,7 @@ func (o *oracle) oneWriter() {
 			o.violates("I2", "%s of %s in %s is by %q, which is no run", e.Operation, e.Resource.ID, e.Resource.Tenant, e.Run)
 		case r.Instance() != instanceOf(e.Resource.Tenant):
 			o.violates("I2", "%s of %s is at %s and changes %s", r.ID, r.Instance(), r.Instance(), instanceOf(e.Resource.Tenant))
-		case r.Status.Terminal() && e.At.After(r.Finished.Add(onItsWay)):
+		case !o.jumped && r.Status.Terminal() && e.At.After(r.Finished.Add(onItsWay)):
 			o.violates("I2", "%s was over (%s) for %s when it did the %s of %s in %s", r.ID, r.Status, e.At.Sub(r.Finished), e.Operation, e.Resource.ID, e.Resource.Tenant)
 		case r.Kind != core.KindDeploy && r.Kind != core.KindDestroy:
 			o.violates("I2", "%s, a %s run, changes %s", r.ID, r.Kind, e.Resource.Tenant)
@@ -115,7 +115,7 @@ func (o *oracle) gatesHeld() {
 			continue // oneWriter says so
 		}
 		for _, u := range upstream[r.Environment] {
-			if when := at[u+" "+itoa(r.Release.Number)]; when.IsZero() || e.At.Before(when) {
+			if when := at[u+" "+itoa(r.Release.Number)]; when.IsZero() || !o.jumped && e.At.Before(when) {
 				o.violates("I4", "%s, of release %d, changes %s and the release is not verified in %s", r.ID, r.Release.Number, r.Instance(), u)
 			}
 		}

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -76,7 +77,13 @@ stack "web" {
 // generation writes the files of a generation.
 func (w *world) generation(n int) {
 	w.configuration()
-	for _, stack := range stacks {
+	if err := os.RemoveAll(filepath.Join(w.repo.Dir, "stacks", aside)); err != nil {
+		w.Fatal(err)
+	}
+	for _, stack := range append([]string{aside}, stacks...) {
+		if stack == aside && !w.spare {
+			continue
+		}
 		w.repo.Write("stacks/"+stack+"/.terraform.lock.hcl", w.lockFile)
 		constraint := 0
 		if w.freshInit {
@@ -105,6 +112,9 @@ provider "democloud" {
   tenant   = "${var.place}-%s"
 }
 `, constraint, stack))
+	}
+	if w.spare {
+		w.repo.Write("stacks/"+aside+"/main.tf", "resource \"democloud_dns_record\" \"spare\" {\n  name  = \"spare.example\"\n  type  = \"TXT\"\n  value = \"spare\"\n}\n")
 	}
 	w.repo.Write("stacks/base/main.tf", fmt.Sprintf(`variable "canary" {
   type      = string

@@ -33,7 +33,9 @@ func badStates(t *trial) {
 		s := md5.Sum(b) //nolint:gosec // the state protocol's digest
 		return base64.StdEncoding.EncodeToString(s[:])
 	}
-	post := func(body []byte, header ...string) (int, []byte) { return w.ask(c, http.MethodPost, aside, "?ID=l-1", body, header...) }
+	post := func(body []byte, header ...string) (int, []byte) {
+		return w.ask(c, http.MethodPost, aside, "?ID=l-1", body, header...)
+	}
 	if status, answer := w.ask(c, "LOCK", aside, "", lock); status != 200 {
 		t.Fatalf("%d %s", status, answer)
 	}

@@ -48,6 +48,11 @@ func (w *world) nudge(commit string, did *settled) (string, error) {
 	}
 	ctx, cancel := w.context()
 	defer cancel()
+	if w.agrees {
+		if err := w.approveAll(); err != nil {
+			return "", err
+		}
+	}
 	all, err := w.api.Rollouts(ctx, project, 5)
 	if err != nil {
 		return "", err

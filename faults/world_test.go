@@ -59,6 +59,9 @@ type world struct {
 	inEnvironment           map[string]string // more of terrace.hcl
 	inWeb                   string            // likewise, in the stack
 	ready                   func(*world)      // called before the server starts
+	jumped                  bool              // the database's clock was changed
+	agrees                  bool              // to what waits for an approval
+	spare                   bool              // the code has the stack aside
 
 	mu     sync.Mutex
 	server *exec.Cmd
@@ -94,7 +97,8 @@ func newWorld(t *trial, options ...option) *world {
 	if err := errors.Join(os.Link(terrace, w.program), os.Symlink(testkit.Tofu(t), filepath.Join(w.bin, "tofu"))); err != nil {
 		t.Fatal(err)
 	}
-	w.env = []string{"PATH=" + w.bin + string(os.PathListSeparator) + os.Getenv("PATH"), "HOME=" + home, "LC_ALL=C", "XDG_CACHE_HOME=" + filepath.Join(dir, "cache")}
+	w.env = []string{"PATH=" + w.bin + string(os.PathListSeparator) + os.Getenv("PATH"), "HOME=" + home, "LC_ALL=C", "XDG_CACHE_HOME=" + filepath.Join(dir, "cache"),
+		"TERRACE_FAULTS_CLOCK=" + filepath.Join(dir, "clock")}
 	w.cloud, w.clouds = democloudtest.Start(t, democloud.Options{Latency: latency})
 	mirror := filepath.Join(dir, "providers")
 	err := democloud.WriteMirror(mirror, w.program, []string{"demo-provider"})
@@ -260,6 +264,16 @@ func (w *world) cli(args ...string) (string, error) {
 		return out.String(), fmt.Errorf("terrace %s: %w\n%s", strings.Join(args, " "), err, out.String())
 	}
 	return out.String(), nil
+}
+
+// journal is what was done in the cloud.
+func (w *world) journal() []democloud.Entry {
+	w.Helper()
+	all, err := w.clouds.Journal(w.Context(), 0)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return all
 }
 
 // context bounds one question to the server.

@@ -44,6 +44,9 @@ type DB struct {
 
 var _ core.Store = (*DB)(nil)
 
+// machineClock is the clock of this machine.
+var machineClock = time.Now
+
 // Option changes how a database is opened.
 type Option func(*DB)
 
@@ -61,7 +64,7 @@ func AsItIs() Option { return func(db *DB) { db.asItIs = true } }
 // Conflict when it was written by a newer release of Terrace, Internal when it is
 // damaged.
 func Open(ctx context.Context, databaseURL string, options ...Option) (_ *DB, err error) {
-	db := &DB{clock: time.Now, queue: make(chan *member), closing: make(chan struct{}), written: make(chan struct{})}
+	db := &DB{clock: machineClock, queue: make(chan *member), closing: make(chan struct{}), written: make(chan struct{})}
 	for _, o := range options {
 		o(db)
 	}
