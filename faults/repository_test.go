@@ -116,6 +116,9 @@ provider "democloud" {
 	if w.spare {
 		w.repo.Write("stacks/"+aside+"/main.tf", "resource \"democloud_dns_record\" \"spare\" {\n  name  = \"spare.example\"\n  type  = \"TXT\"\n  value = \"spare\"\n}\n")
 	}
+	if w.playbook != "" {
+		w.repo.Write("site.yml", fmt.Sprintf("# generation %d\n%s", n, w.playbook))
+	}
 	w.repo.Write("stacks/base/main.tf", fmt.Sprintf(`variable "canary" {
   type      = string
   default   = "" # it comes from a secret

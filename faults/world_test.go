@@ -61,6 +61,7 @@ type world struct {
 	ready                   func(*world)      // called before the server starts
 	jumped                  bool              // the database's clock was changed
 	agrees                  bool              // to what waits for an approval
+	playbook                string            // in site.yml, if there is one
 	spare                   bool              // the code has the stack aside
 
 	mu     sync.Mutex
@@ -146,10 +147,13 @@ func (w *world) add() {
 
 // hook writes the script that web runs in each apply, with the environment and the
 // generation as its arguments.
-func (w *world) hook(script string) {
+func (w *world) hook(script string) { w.script("hook.sh", script) }
+
+// script writes a file in the world's folder, at once.
+func (w *world) script(name, text string) {
 	w.Helper()
-	temp := w.file("hook.new")
-	if err := errors.Join(os.WriteFile(temp, []byte(script+"\n"), 0o600), os.Rename(temp, w.file("hook.sh"))); err != nil {
+	temp := w.file(name + ".new")
+	if err := errors.Join(os.WriteFile(temp, []byte(text+"\n"), 0o600), os.Rename(temp, w.file(name))); err != nil {
 		w.Fatal(err)
 	}
 }
