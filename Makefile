@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help demo build test check fmt vet lint generated generate test-go bench clean
+.PHONY: help demo build test check fmt vet lint generated generate test-go bench faults clean
 
 CACHE   := $(if $(filter Darwin,$(shell uname -s)),$(HOME)/Library/Caches,$(or $(XDG_CACHE_HOME),$(HOME)/.cache))/terrace
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -52,6 +52,11 @@ generated: ## fail when a generated file is not what its source makes
 
 test-go: ## all Go tests with -race (PACKAGES=./internal/config for one)
 	go test -race -timeout 10m $(PACKAGES)
+
+KILLS ?= 200
+faults: ## break it on purpose, on both databases, for as long as it takes (KILLS=200 SEED=1 ROWS=1,4 DATABASES=sqlite)
+	@scripts/deps test >&2
+	@cd faults && go test -timeout 0 -parallel 4 -count 1 . -long -kills $(KILLS) $(if $(SEED),-seed $(SEED)) $(if $(ROWS),-rows $(ROWS)) $(if $(DATABASES),-databases $(DATABASES))
 
 bench: ## measure Terrace beside raw commands (ARGS="--json" for machines)
 	@scripts/deps demo >&2
