@@ -56,7 +56,7 @@ test-go: ## all Go tests with -race (PACKAGES=./internal/config for one)
 KILLS ?= 200
 faults: ## break it on purpose, on both databases, for as long as it takes (KILLS=200 SEED=1 ROWS=1,4 DATABASES=sqlite)
 	@scripts/deps test >&2
-	@cd faults && go test -timeout 0 -parallel 4 -count 1 . -long -kills $(KILLS) $(if $(SEED),-seed $(SEED)) $(if $(ROWS),-rows $(ROWS)) $(if $(DATABASES),-databases $(DATABASES))
+	@cd faults && go test -timeout 0 -parallel 4 -count 1 -long -kills $(KILLS) $(if $(SEED),-seed $(SEED)) $(if $(ROWS),-rows $(ROWS)) $(if $(DATABASES),-databases $(DATABASES))
 
 bench: ## measure Terrace beside raw commands (ARGS="--json" for machines)
 	@scripts/deps demo >&2

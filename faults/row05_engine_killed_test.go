@@ -5,10 +5,12 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/terrace-cd/terrace/internal/demo/democloud"
 )
 
 func init() {
-	register(row{number: 5, fault: "kill -9 tofu in apply", run: engineKilledInApply})
+	register(row{number: 5, fault: "kill -9 tofu, and a provider, in apply", run: engineKilledInApply})
 }
 
 // The engine dies in the middle of an apply, and the command that it ran lives on: a
@@ -36,7 +38,39 @@ func engineKilledInApply(t *trial) {
 		t.wants(did.recovered == 1, "recovered %d instances, not 1", did.recovered)
 		w.check()
 	}
+	for range t.times(1, 10) {
+		w.providerKilled()
+	}
 	w.checkAll()
+}
+
+// providerKilled kills a provider after the cloud began to create a server and before the
+// engine heard of it. The engine goes on, and says that something failed; but nobody knows
+// what became of the server, so the outcome is unknown.
+func (w *world) providerKilled() {
+	w.Helper()
+	environment := environments[w.rng.IntN(len(environments))]
+	seq, done := w.watch.last(), len(w.journal())
+	commit := w.commit()
+	run := w.watch.became(seq, "web@"+environment, "applying")
+	w.eventually("the cloud to create a server", func() bool {
+		for _, e := range w.journal()[done:] {
+			if e.Run == run && e.Operation == democloud.Create {
+				return true
+			}
+		}
+		return false
+	})
+	for _, p := range of(run, w.processes(aProvider)) {
+		w.signal(p.pid, syscall.SIGKILL)
+	}
+	w.injected("kill -9 of the provider of %s while it created a server at web@%s", run, environment)
+	w.watch.became(seq, "web@"+environment, "unknown")
+	shown, err := w.api.Run(w.Context(), run)
+	w.wants(err == nil && shown.Error != nil && strings.Contains(shown.Error.Message, "democloud_server.web[0]"), "the run does not name what may be there: %+v, %v", shown.Error, err)
+	did := w.settle(commit)
+	w.wants(did.recovered == 1, "recovered %d instances, not 1", did.recovered)
+	w.check()
 }
 
 // at is the process that waits at a gate.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/plan"
@@ -184,6 +185,10 @@ func (a *attempt) apply(session *engine.Session, did *progress, planned wire.Pla
 		return a.api.Applied(a.report, a.Run, report)
 	}
 	a.left = own
+	if len(applied.Interrupted) > 0 {
+		return wire.After{}, verdictf(core.RunUnknown, "%s\nThe provider ended while it was changing %s, so that may have been done and is not in the state. Look at what is there. The state is stored as far as it went: %s. Then find out, and go on, with: terrace run recover %s",
+			core.MessageOf(err), strings.Join(applied.Interrupted, ", "), partial, a.Run)
+	}
 	switch {
 	case a.work.Err() != nil && errors.Is(context.Cause(a.work), errCancelled):
 		return wire.After{}, verdictf(core.RunCancelled, "cancelled while applying. The state is stored as far as it went: %s", partial)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/terrace-cd/terrace/internal/core"
 )
@@ -18,6 +20,23 @@ const erroredState = "errored.tfstate"
 // lostState matches what engines say when they could not upload the state. Without the
 // file it is in nobody's hands.
 var lostState = regexp.MustCompile(`(?i)failed to (save|serialize|persist) state|local state file`)
+
+// deadProvider matches what engines say when a provider ended while it was asked to change
+// something: https://github.com/opentofu/opentofu/blob/main/internal/plugin6/grpc_error.go.
+var deadProvider = regexp.MustCompile(`(?is)did not respond|failed to respond`)
+
+const changeCall = "ApplyResourceChange"
+
+// interrupted lists what was being changed by providers that ended.
+func interrupted(ds []Diagnostic) (addresses []string) {
+	for _, d := range ds {
+		text := d.Summary + "\n" + d.Detail
+		if deadProvider.MatchString(text) && strings.Contains(text, changeCall) {
+			addresses = append(addresses, cmp.Or(d.Address, "a resource"))
+		}
+	}
+	return addresses
+}
 
 // Unsaved is where the engine leaves a state that it could not upload.
 func (s *Session) Unsaved() string { return filepath.Join(s.o.Dir, erroredState) }
@@ -60,6 +79,7 @@ func (s *Session) Apply(ctx context.Context) (Applied, error) {
 		// 0 and 1 are the engine's own words; anything else is a crash or a signal.
 		a.Stored = (out.exit() == 0 || out.exit() == 1) && !mention(out.diagnostics, lostState)
 	}
+	a.Interrupted = interrupted(out.diagnostics)
 	if out.exit() != 0 {
 		return a, s.failure("apply", out)
 	}

@@ -107,4 +107,7 @@ type Applied struct {
 	Stored bool
 	// Unsaved is the state that the engine could not upload (errored.tfstate).
 	Unsaved []byte
+	// Interrupted are the addresses of the resources that a provider was changing when it
+	// crashed or was killed: it may have changed them, and the state does not say so.
+	Interrupted []string
 }
