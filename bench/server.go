@@ -32,12 +32,15 @@ type server struct {
 	project wire.Project
 	clone   string
 	last    string // id of the newest rollout seen
+	flags   []string
+
+	log, url, token string
 }
 
 // start starts a server on a fresh folder. The engine is what path has first.
-func (w *world) start(ctx context.Context, name, path string, files map[string]string) (_ *server, err error) {
+func (w *world) start(ctx context.Context, name, path string, files map[string]string, flags ...string) (_ *server, err error) {
 	dir := filepath.Join(w.dir, name)
-	s := &server{w: w, clone: filepath.Join(dir, "clone")}
+	s := &server{w: w, clone: filepath.Join(dir, "clone"), flags: flags}
 	remote := filepath.Join(dir, "remote.git")
 	for _, args := range [][]string{{"init", "-q", "--bare", "-b", "main", remote}, {"init", "-q", "-b", "main", s.clone}, {"-C", s.clone, "remote", "add", "origin", remote}} {
 		if err := s.git(ctx, args...); err != nil {
@@ -50,45 +53,68 @@ func (w *world) start(ctx context.Context, name, path string, files map[string]s
 	if err := s.push(ctx); err != nil {
 		return nil, err
 	}
-	log, err := os.Create(filepath.Join(dir, "server.log"))
-	if err != nil {
-		return nil, err
-	}
-	data := filepath.Join(dir, "data")
-	s.cmd = exec.Command(w.binary, "server", "--data", data, "--listen", "127.0.0.1:0", "--poll", "1h", "--provider-mirror", w.mirror) //nolint:noctx // stopped by stop, by signal
-	s.cmd.Env = w.environment(path)
-	s.cmd.Stderr = log
-	stdout, err := s.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := s.cmd.Start(); err != nil {
+	if err := s.launch(ctx, dir, path); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
 			s.stop()
-			said, _ := os.ReadFile(log.Name())
-			err = fmt.Errorf("%w\nthe server said:\n%s", err, said)
+			err = fmt.Errorf("%w\nthe server said:\n%s", err, s.said())
 		}
 	}()
-	url, err := address(bufio.NewScanner(stdout))
-	if err != nil {
-		return nil, err
-	}
-	token, err := os.ReadFile(filepath.Join(data, "admin-token"))
-	if err != nil {
-		return nil, err
-	}
-	s.api = client.New(url, strings.TrimSpace(string(token)))
 	if s.project, err = s.api.AddProject(ctx, wire.AddProject{Name: name, Repo: remote}); err != nil {
 		return nil, err
 	}
 	if s.project.Webhook == nil {
 		return nil, errors.New("the project came without its webhook")
 	}
+	if files["terrace.hcl"] == "" { // nothing to roll out yet
+		return s, nil
+	}
 	_, err = s.wait(ctx)
 	return s, err
+}
+
+// launch starts the program, with more flags.
+func (s *server) launch(_ context.Context, dir, path string, flags ...string) (err error) {
+	s.log = filepath.Join(dir, "server.log")
+	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }() // the server has its own
+	data := filepath.Join(dir, "data")
+	args := append([]string{"server", "--data", data, "--listen", "127.0.0.1:0", "--poll", "1h", "--provider-mirror", s.w.mirror}, s.flags...)
+	s.cmd = exec.Command(s.w.binary, append(args, flags...)...) //nolint:noctx // stopped by stop, by signal
+	s.cmd.Env = s.w.environment(path)
+	s.cmd.Stderr = log
+	stdout, err := s.cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	if s.url, err = address(bufio.NewScanner(stdout)); err != nil {
+		s.stop()
+		return fmt.Errorf("%w\nthe server said:\n%s", err, s.said())
+	}
+	token, err := os.ReadFile(filepath.Join(data, "admin-token"))
+	if err != nil {
+		s.stop()
+		return err
+	}
+	s.token = strings.TrimSpace(string(token))
+	s.api = client.New(s.url, s.token)
+	return nil
+}
+
+func (s *server) said() string {
+	text, err := os.ReadFile(s.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
 }
 
 // address reads where the server listens from what it prints first.
@@ -208,7 +234,11 @@ func (s *server) failures(ctx context.Context) string {
 // memory is the resident memory of the server's process, in megabytes: as the kernel
 // tells it, or ps where there is no /proc.
 func (s *server) memory(ctx context.Context) (float64, error) {
-	pid := strconv.Itoa(s.cmd.Process.Pid)
+	return residentOf(ctx, s.cmd.Process.Pid)
+}
+
+func residentOf(ctx context.Context, process int) (float64, error) {
+	pid := strconv.Itoa(process)
 	if status, err := os.ReadFile(filepath.Join("/proc", pid, "status")); err == nil {
 		_, rest, _ := strings.Cut(string(status), "VmRSS:")
 		return megabytes(rest)

@@ -6,12 +6,17 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/terrace-cd/terrace/internal/app"
 )
+
+// memoryLimit is the memory, in bytes, above which the server looks for garbage before it
+// takes more: a state of 100 MB is there twice while it is stored. GOMEMLIMIT changes it.
+const memoryLimit = 224 << 20
 
 // stopWithin is how long a stopping server waits for requests under way.
 const stopWithin = 10 * time.Second
@@ -31,6 +36,9 @@ the server does not touch them.`,
 			level := slog.LevelInfo
 			if verbose {
 				level = slog.LevelDebug
+			}
+			if os.Getenv("GOMEMLIMIT") == "" {
+				debug.SetMemoryLimit(memoryLimit)
 			}
 			o.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
 			_, err := os.Stat(filepath.Join(o.Data, "admin-token"))

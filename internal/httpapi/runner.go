@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"io"
 	"net/http"
 
 	"github.com/terrace-cd/terrace/internal/core"
@@ -80,9 +79,9 @@ const stateLimit = 256 << 20
 
 // readAll reads a body of at most limit bytes.
 func readAll(w http.ResponseWriter, req *http.Request, limit int64) ([]byte, error) {
-	data, err := io.ReadAll(http.MaxBytesReader(w, req.Body, limit))
+	data, err := readWhole(http.MaxBytesReader(w, req.Body, limit), min(req.ContentLength, limit))
 	if err != nil {
-		return nil, core.Errorf(core.Invalid, "the body could not be read whole (at most %d bytes): %w", limit, err)
+		return nil, core.Errorf(core.Invalid, "at most %d bytes are accepted: %w", limit, err)
 	}
 	return data, nil
 }

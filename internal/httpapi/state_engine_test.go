@@ -38,7 +38,7 @@ func engines(t *testing.T, test func(t *testing.T, exe string)) {
 
 // work is a root module whose state is in a backend.
 type work struct {
-	*testing.T
+	testing.TB
 	b        *backend
 	exe, dir string
 	env      []string
@@ -57,8 +57,8 @@ output "value" { value = terraform_data.b.output }
 // from the environment.
 func newWork(b *backend, exe, token string) *work {
 	b.Helper()
-	w := &work{T: b.T, b: b, exe: exe, dir: b.TempDir()}
-	w.env = testkit.EngineEnv(b.T, "TF_HTTP_ADDRESS="+b.URL+address, "TF_HTTP_LOCK_ADDRESS="+b.URL+address, "TF_HTTP_UNLOCK_ADDRESS="+b.URL+address,
+	w := &work{TB: b.TB, b: b, exe: exe, dir: b.TempDir()}
+	w.env = testkit.EngineEnv(b.TB, "TF_HTTP_ADDRESS="+b.URL+address, "TF_HTTP_LOCK_ADDRESS="+b.URL+address, "TF_HTTP_UNLOCK_ADDRESS="+b.URL+address,
 		"TF_HTTP_LOCK_METHOD=LOCK", "TF_HTTP_UNLOCK_METHOD=UNLOCK", "TF_HTTP_USERNAME=terrace", "TF_HTTP_PASSWORD="+token,
 		"TF_HTTP_RETRY_WAIT_MIN=0", "TF_HTTP_RETRY_WAIT_MAX=1")
 	if err := os.WriteFile(filepath.Join(w.dir, "main.tf"), []byte(config), 0o600); err != nil {

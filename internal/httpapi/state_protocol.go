@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -168,9 +169,18 @@ func readBody(w http.ResponseWriter, r stateRequest, limit int64) ([]byte, error
 	if r.ContentLength > limit {
 		return nil, core.Errorf(core.Invalid, "the body has %d bytes; at most %d are accepted: %w", r.ContentLength, limit, &http.MaxBytesError{Limit: limit})
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	if err != nil {
+	return readWhole(http.MaxBytesReader(w, r.Body, limit), r.ContentLength)
+}
+
+// readWhole reads a body, into one piece of memory when its length was announced: a state
+// of 100 MB that grows in steps is five of them.
+func readWhole(body io.Reader, announced int64) ([]byte, error) {
+	var all bytes.Buffer
+	if announced > 0 {
+		all.Grow(int(announced) + bytes.MinRead)
+	}
+	if _, err := all.ReadFrom(body); err != nil {
 		return nil, core.Errorf(core.Invalid, "the body could not be read whole: %w", err)
 	}
-	return body, nil
+	return all.Bytes(), nil
 }

@@ -25,7 +25,7 @@ import (
 
 // backend is the state protocol on a port of its own, over a real database.
 type backend struct {
-	*testing.T
+	testing.TB
 	*httptest.Server
 	db    *store.DB
 	state *state.Service
@@ -39,7 +39,7 @@ type backend struct {
 	bodies  map[string][]string     // of LOCK and UNLOCK
 }
 
-func newBackend(t *testing.T, options ...state.Option) *backend {
+func newBackend(t testing.TB, options ...state.Option) *backend {
 	t.Helper()
 	dir := t.TempDir()
 	db, err := store.Open(t.Context(), filepath.Join(dir, "terrace.db"))
@@ -54,7 +54,7 @@ func newBackend(t *testing.T, options ...state.Option) *backend {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &backend{T: t, db: db, state: state.New(db, blobs, ring, options...), log: &lines{}, callers: map[string]state.Caller{
+	b := &backend{TB: t, db: db, state: state.New(db, blobs, ring, options...), log: &lines{}, callers: map[string]state.Caller{
 		"ana-token": {By: "user:ana", Person: true, CanWrite: true}, "bob-token": {By: "user:bob", Person: true, CanWrite: true},
 	}, drop: map[string]int{}, fail: map[string]int{}, bodies: map[string][]string{}}
 	b.Server = httptest.NewServer(b.faults(StateHandler(b.state, b.who, slog.New(slog.NewTextHandler(b.log, nil)))))

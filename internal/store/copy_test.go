@@ -36,6 +36,7 @@ func fillAll(t *testing.T, db *DB) {
 			tx.PutSecret("shop", "dev", "TOKEN", make([]byte, 300)),
 			tx.PutOwnState(core.OwnState{Project: "shop", Stack: "db", Environment: "dev", Backend: "s3", Lineage: "x", Serial: 4, Seen: now}),
 			tx.PutSetting("id", "one"),
+			tx.AddKey(core.StoredKey{ID: "k-1", Kind: core.SealKey, Master: "m", Wrapped: []byte{0, 255}, Made: now}),
 		}
 		_, lease := tx.TakeLease("leader", "a", "http://a", time.Hour)
 		_, recovered := tx.AddRecovered(core.Recovered{Project: "shop", Stack: "web", Environment: "dev", Serial: 9, Lineage: "x", MD5: "m", Blob: "states/r"})

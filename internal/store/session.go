@@ -66,7 +66,14 @@ func (s *session) query(ctx context.Context, query string, args ...any) (*sql.Ro
 	if err != nil {
 		return nil, err
 	}
-	return s.conn.QueryContext(ctx, s.dialect.rewrite(query), args...)
+	if !s.dialect.keepStatements || len(query) > longStatement {
+		return s.conn.QueryContext(ctx, s.dialect.rewrite(query), args...)
+	}
+	statement, err := s.prepare(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return statement.QueryContext(ctx, args...)
 }
 
 // plain executes a statement of transaction control.

@@ -101,7 +101,7 @@ func (s *Service) contents(ctx context.Context, v core.StateVersion) (f contents
 	if err := decoder.Decode(&f); err != nil {
 		return f, core.Errorf(core.Internal, "version %d cannot be read: %w", v.ID, err)
 	}
-	if len(f.Encrypted) > 0 {
+	if f.Encrypted {
 		return f, core.Errorf(core.Conflict, "version %d is encrypted by OpenTofu itself, so what it holds is not known here; compare what terrace state pull gives, with the engine", v.ID)
 	}
 	return f, nil
@@ -117,7 +117,7 @@ type contents struct {
 		resource
 		Instances []held `json:"instances"`
 	} `json:"resources"`
-	Encrypted json.RawMessage `json:"encrypted_data"`
+	Encrypted there `json:"encrypted_data"`
 }
 
 // held is a resource instance with its attributes.

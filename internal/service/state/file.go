@@ -15,16 +15,23 @@ type file struct {
 	Version   *int64     `json:"version"`
 	Serial    *int64     `json:"serial"`
 	Lineage   string     `json:"lineage"`
-	Outputs   outputs    `json:"outputs"`
 	Resources []resource `json:"resources"`
 	// Encrypted is set when OpenTofu's own state encryption is in use: serial and
 	// lineage are readable then, and nothing else.
-	Encrypted         json.RawMessage `json:"encrypted_data"`
-	EncryptionVersion string          `json:"encryption_version"`
+	Encrypted         there  `json:"encrypted_data"`
+	EncryptionVersion string `json:"encryption_version"`
 
 	md5      string
 	size     int64
 	nameless bool // it is whole but for a lineage
+}
+
+// there is whether a value is there; states are large, and it is not copied.
+type there bool
+
+func (t *there) UnmarshalJSON(text []byte) error {
+	*t = string(text) != "null"
+	return nil
 }
 
 type outputs map[string]struct {
@@ -59,7 +66,7 @@ func (s *Service) parse(body []byte) (file, error) {
 	if err := json.Unmarshal(body, &f); err != nil {
 		return f, core.Errorf(core.Invalid, "the body is not a state file, or it was cut off: %w", err)
 	}
-	encrypted := len(f.Encrypted) > 0 && f.EncryptionVersion != ""
+	encrypted := bool(f.Encrypted) && f.EncryptionVersion != ""
 	switch {
 	case f.Version == nil && !encrypted:
 		return f, core.Errorf(core.Invalid, "the body is JSON but not a state file: it has no version")
@@ -84,7 +91,7 @@ func (f *file) sum(body []byte) {
 // resources counts the managed instances. An encrypted state counts as one: it may
 // hold any number, and must not be taken for empty.
 func (f file) resources() int {
-	if len(f.Encrypted) > 0 {
+	if f.Encrypted {
 		return 1
 	}
 	n := 0

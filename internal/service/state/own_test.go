@@ -17,11 +17,11 @@ func seen(b *bench, state []byte) wire.OwnState {
 	if err != nil {
 		b.Fatal(err)
 	}
-	outputs, err := json.Marshal(f.Outputs)
-	if err != nil {
+	var with struct{ Outputs json.RawMessage }
+	if err := json.Unmarshal(state, &with); err != nil {
 		b.Fatal(err)
 	}
-	return wire.OwnState{Backend: "s3", Lineage: f.Lineage, Serial: *f.Serial, Resources: f.resources(), Digest: core.ResourcesDigest(state), Outputs: outputs}
+	return wire.OwnState{Backend: "s3", Lineage: f.Lineage, Serial: *f.Serial, Resources: f.resources(), Digest: core.ResourcesDigest(state), Outputs: with.Outputs}
 }
 
 func (b *bench) see(id string, o wire.OwnState) {

@@ -112,7 +112,10 @@ func (s *Service) Show(ctx context.Context, project, stack, environment string) 
 	if err != nil {
 		return out, err
 	}
-	var f file
+	var f struct {
+		file
+		Outputs outputs `json:"outputs"`
+	}
 	if err := json.Unmarshal(content, &f); err != nil {
 		return out, core.Errorf(core.Internal, "the state of %s cannot be read: %w", out.Instance, err)
 	}

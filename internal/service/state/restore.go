@@ -38,7 +38,7 @@ func (s *Service) Restore(ctx context.Context, c Caller, project, stack, environ
 	}
 	if f, err := s.parse(content); err != nil {
 		return core.StateVersion{}, err
-	} else if len(f.Encrypted) > 0 {
+	} else if f.Encrypted {
 		return core.StateVersion{}, core.Errorf(core.Conflict, "version %d is encrypted by OpenTofu itself, so its serial cannot be raised here: pull it (terrace state pull %s --version %d), and push it with the engine", old.ID, name, old.ID)
 	}
 	highest := slices.MaxFunc(all, func(a, b core.StateVersion) int { return int(a.Serial - b.Serial) })
