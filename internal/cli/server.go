@@ -16,7 +16,7 @@ import (
 
 // memoryLimit is the memory, in bytes, above which the server looks for garbage before it
 // takes more: a state of 100 MB is there twice while it is stored. GOMEMLIMIT changes it.
-const memoryLimit = 224 << 20
+const memoryLimit = 192 << 20
 
 // stopWithin is how long a stopping server waits for requests under way.
 const stopWithin = 10 * time.Second

@@ -227,6 +227,8 @@ type StoredBlob struct {
 type Sealer interface {
 	Seal(purpose string, plain []byte) ([]byte, error)
 	Open(purpose string, sealed []byte) ([]byte, error)
+	// OpenOver is Open into the memory of sealed, which is gone then: states are large.
+	OpenOver(purpose string, sealed []byte) ([]byte, error)
 	// Digest is a keyed digest: equal for equal input, useless without the key.
 	Digest(plain []byte) string
 }

@@ -200,6 +200,15 @@ func (k *Keyring) Seal(purpose string, plain []byte) ([]byte, error) {
 // is not in the keyring; Internal when it was changed, cut off, or made
 // for another purpose.
 func (k *Keyring) Open(purpose string, sealed []byte) ([]byte, error) {
+	return k.open(purpose, sealed, nil)
+}
+
+// OpenOver is Open that writes the content over what was sealed.
+func (k *Keyring) OpenOver(purpose string, sealed []byte) ([]byte, error) {
+	return k.open(purpose, sealed, sealed)
+}
+
+func (k *Keyring) open(purpose string, sealed, into []byte) ([]byte, error) {
 	if len(sealed) < overhead || sealed[0] != version {
 		return nil, core.Errorf(core.Internal, "%s is not sealed by this version of Terrace, or it was cut off", purpose)
 	}
@@ -214,7 +223,7 @@ func (k *Keyring) Open(purpose string, sealed []byte) ([]byte, error) {
 	if !ok {
 		return nil, core.Errorf(core.Unavailable, "%s is sealed with the key %x, which is not here; bring it back from a copy", purpose, id)
 	}
-	plain, err := key.open(purpose, sealed)
+	plain, err := key.open(purpose, sealed, into)
 	if err != nil {
 		return nil, core.Errorf(core.Internal, "%s does not open: it was changed, or made for another place: %w", purpose, err)
 	}
@@ -230,8 +239,12 @@ func (k *Keyring) find(id [idSize]byte) (cipherKey, bool) {
 	return cipherKey{}, false
 }
 
-func (c cipherKey) open(purpose string, sealed []byte) ([]byte, error) {
+// open decrypts into the memory of into, which is sealed or nil.
+func (c cipherKey) open(purpose string, sealed, into []byte) ([]byte, error) {
 	header := sealed[:headerSize]
+	if into != nil {
+		into = into[headerSize+nonceSize : headerSize+nonceSize]
+	}
 	wrapNonce, wrapped := header[wrapStart:wrapStart+nonceSize], header[wrapStart+nonceSize:]
 	dataKey, err := c.wrap.Open(nil, wrapNonce, wrapped, bound(header[:wrapStart], purpose))
 	if err != nil {
@@ -241,7 +254,7 @@ func (c cipherKey) open(purpose string, sealed []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return data.Open(nil, sealed[headerSize:headerSize+nonceSize], sealed[headerSize+nonceSize:], bound(header, purpose))
+	return data.Open(into, sealed[headerSize:headerSize+nonceSize], sealed[headerSize+nonceSize:], bound(header, purpose))
 }
 
 // Digest returns an HMAC-SHA-256 in hex.

@@ -47,6 +47,10 @@ func TestSeal(t *testing.T) {
 		if err != nil || !bytes.Equal(got, plain) {
 			t.Errorf("got %d bytes, %v; want %d", len(got), err, len(plain))
 		}
+		got, err = k.OpenOver("states/1", a)
+		if err != nil || !bytes.Equal(got, plain) || len(got) > 0 && &got[0] != &a[headerSize+nonceSize] {
+			t.Errorf("over what was sealed: %d bytes, %v; want %d, in its memory", len(got), err, len(plain))
+		}
 	}
 }
 

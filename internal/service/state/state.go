@@ -165,5 +165,5 @@ func (s *Service) content(ctx context.Context, blob string) ([]byte, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	return s.seal.Open(blob, sealed)
+	return s.seal.OpenOver(blob, sealed)
 }

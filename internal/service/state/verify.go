@@ -41,7 +41,7 @@ func (s *Service) Verify(ctx context.Context, row Stored) (fault Fault, why stri
 	default:
 		return "", "", err
 	}
-	content, err := s.seal.Open(row.Blob, sealed)
+	content, err := s.seal.OpenOver(row.Blob, sealed)
 	switch core.CodeOf(err) {
 	case "":
 	case core.Unavailable:
