@@ -61,7 +61,10 @@ echo last $i`)
 // reached waits until an apply is at the gate.
 func (w *world) reached(g gate) {
 	w.Helper()
-	w.eventually("an apply to be in the middle", func() bool { return exists(g.began) })
+	w.eventually("an apply to be in the middle", func() bool {
+		info, err := os.Stat(g.began)
+		return err == nil && info.Size() > 0 // the shell makes the file before it writes
+	})
 }
 
 // pass lets go what waits at a gate, and who comes there later.
