@@ -162,43 +162,47 @@ func (s *server) states(ctx context.Context, on string, target float64) (all []r
 	return all, err
 }
 
-// lockers are 1,000 clients, each of which wants the lock of one instance, once.
+// lockers are 1,000 clients that want the lock of one instance, again and again.
 func (s *server) lockers(ctx context.Context, on string) (result, error) {
 	const clients = 1000
 	p := s.protocol(200)
 	p.http.Transport.(*http.Transport).MaxConnsPerHost = 200
 	defer p.http.CloseIdleConnections()
-	var holders, refused, twice atomic.Int64
-	began := time.Now()
+	const during = 20 * time.Second
+	var holders, had, refused, twice atomic.Int64
+	until := time.Now().Add(during)
 	err := together(clients, func(i int) error {
 		lock := fmt.Appendf(nil, `{"ID":"l-%d","Who":"client %d"}`, i, i)
-		for {
+		for time.Now().Before(until) {
 			status, err := p.do(ctx, "LOCK", "wanted", "", lock, http.StatusOK, http.StatusLocked)
 			if err != nil {
 				return err
 			}
-			if status == http.StatusOK {
-				break
+			if status == http.StatusLocked {
+				refused.Add(1)
+				select {
+				case <-ctx.Done():
+					return ctx.Err()
+				case <-time.After(time.Duration(rand.IntN(500)) * time.Millisecond):
+				}
+				continue
 			}
-			refused.Add(1)
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(time.Duration(50+rand.IntN(200)) * time.Millisecond):
+			had.Add(1)
+			if holders.Add(1) > 1 {
+				twice.Add(1)
+			}
+			holders.Add(-1)
+			if _, err := p.do(ctx, "UNLOCK", "wanted", "", lock, http.StatusOK); err != nil {
+				return err
 			}
 		}
-		if holders.Add(1) > 1 {
-			twice.Add(1)
-		}
-		holders.Add(-1)
-		_, err := p.do(ctx, "UNLOCK", "wanted", "", lock, http.StatusOK)
-		return err
+		return nil
 	})
 	if err != nil {
 		return result{}, err
 	}
 	r := absolute("load", on+", 1,000 clients and one lock: moments with two holders", "", []float64{float64(twice.Load())}, 0)
-	r.Note = fmt.Sprintf("each had it once within %s; refused %d times, with the holder; p99 %.0f ms", time.Since(began).Round(100*time.Millisecond), refused.Load(), p.percentile(0.99))
+	r.Note = fmt.Sprintf("locked %d times in %s, refused %d times, with the holder; no error, p99 %.0f ms", had.Load(), during, refused.Load(), p.percentile(0.99))
 	s.w.sayf("%s: %.0f; %s", r.What, r.Value, r.Note)
 	return r, nil
 }

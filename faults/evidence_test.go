@@ -76,7 +76,7 @@ func (w *world) gather(all bool) evidence {
 		w.Fatal(err)
 	}
 	defer func() { _ = db.Close() }() // it was read only
-	if err := db.View(ctx, func(tx core.Tx) error { return e.rows(tx) }); err != nil {
+	if err := db.View(ctx, e.rows); err != nil {
 		w.Fatal(err)
 	}
 	_, _, e.auditLog = db.VerifyEvents(ctx)

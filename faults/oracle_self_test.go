@@ -41,7 +41,7 @@ func innocent() evidence {
 			id, value := "rec-"+environment, fmt.Sprint("g", release)
 			resource := democloud.Resource{ID: id, Type: "dns_record", Tenant: tenant("base", environment), Name: "n"}
 			resource.Spec.Value = value
-			operation := democloud.Operation(democloud.Create)
+			operation := democloud.Create
 			if release == 2 {
 				operation = democloud.Update
 			}

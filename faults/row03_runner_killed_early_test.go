@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"os"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -109,10 +108,4 @@ func (v *watch) knows(seq int64, run string) bool {
 		}
 	}
 	return false
-}
-
-// exists reports whether there is a file.
-func exists(file string) bool {
-	_, err := os.Stat(file)
-	return err == nil
 }

@@ -42,13 +42,13 @@ func twoServers(t *trial) {
 		seq := w.watch.last()
 		commit := w.commit()
 		w.passes(time.Duration(t.rng.Int64N(int64(rolloutTakes))))
-		switch {
-		case i%3 == 2: // it is not dead, it only does not answer, and goes on later
+		switch i % 3 {
+		case 2: // it is not dead, it only does not answer, and goes on later
 			w.signal(w.server.Process.Pid, syscall.SIGSTOP)
 			w.passes(leaderLease + time.Second)
 			w.signal(w.server.Process.Pid, syscall.SIGCONT)
 			t.injected("the first server was stopped for longer than the leader's lease lasts")
-		case i%3 == 1:
+		case 1:
 			second.kill()
 			second.start()
 			t.injected("the second server was killed")

@@ -19,7 +19,6 @@ func (w *world) settle(commit string) settled {
 	deadline := time.Now().Add(progressWithin)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	last := ""
 	for {
 		state, err := w.nudge(commit, &did)
 		if err == nil && state == "succeeded" {
@@ -28,10 +27,9 @@ func (w *world) settle(commit string) settled {
 		if err != nil {
 			state = err.Error()
 		}
-		last = state
 		if time.Now().After(deadline) {
 			w.violates("I8", "the commit %.8s is not in production after %s: %s (recovered %d, started again %d)%s",
-				commit, progressWithin, last, did.recovered, did.again, w.board())
+				commit, progressWithin, state, did.recovered, did.again, w.board())
 			w.FailNow()
 		}
 		<-tick.C

@@ -72,11 +72,6 @@ type world struct {
 // option changes a world before its server starts.
 type option func(*world)
 
-// withFlags gives the server more flags.
-func withFlags(flags ...string) option {
-	return func(w *world) { w.flags = append(w.flags, flags...) }
-}
-
 // withDatabase has the server use this one.
 func withDatabase(url string) option { return func(w *world) { w.database = url } }
 

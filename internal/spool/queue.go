@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -152,7 +153,7 @@ func (q *Queue) State() (body []byte, ok bool, err error) {
 	defer q.mu.Unlock()
 	for _, name := range slices.Backward(q.names) {
 		e, err := q.read(name)
-		if err != nil || e.Method == "POST" {
+		if err != nil || e.Method == http.MethodPost {
 			return e.Body, err == nil, err
 		}
 	}

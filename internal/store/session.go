@@ -37,7 +37,7 @@ func (s *session) exec(ctx context.Context, query string, args ...any) (sql.Resu
 	if !s.dialect.keepStatements || len(query) > longStatement {
 		return s.conn.ExecContext(ctx, s.dialect.rewrite(query), args...)
 	}
-	statement, err := s.prepare(ctx, query)
+	statement, err := s.prepare(ctx, query) //nolint:sqlclosecheck // it is kept, and closed with the session
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func (s *session) query(ctx context.Context, query string, args ...any) (*sql.Ro
 	if !s.dialect.keepStatements || len(query) > longStatement {
 		return s.conn.QueryContext(ctx, s.dialect.rewrite(query), args...)
 	}
-	statement, err := s.prepare(ctx, query)
+	statement, err := s.prepare(ctx, query) //nolint:sqlclosecheck // it is kept, and closed with the session
 	if err != nil {
 		return nil, err
 	}

@@ -72,7 +72,9 @@ func (s *Service) put(ctx context.Context, w write) (core.StateVersion, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), WriteWithin)
 	defer cancel()
 	var v verdict
+	var now time.Time
 	if err := s.store.View(ctx, func(tx core.Tx) (err error) {
+		now = tx.Now()
 		v, err = s.judge(ctx, tx, w)
 		return err
 	}); err != nil {
@@ -84,7 +86,7 @@ func (s *Service) put(ctx context.Context, w write) (core.StateVersion, error) {
 	if v.refused != nil && !v.keep {
 		return core.StateVersion{}, v.refused
 	}
-	blob, err := s.putBlob(ctx, w.project, w.stack, w.environment, w.body)
+	blob, err := s.putBlobAt(ctx, now, w.project, w.stack, w.environment, w.body)
 	if err != nil {
 		return core.StateVersion{}, err
 	}
@@ -295,12 +297,19 @@ func (s *Service) Keep(ctx context.Context, c Caller, project, stack, environmen
 // putBlob seals and stores a state under a new key, which tells its age and, to those
 // who know the instance, whose state it is: see Newer.
 func (s *Service) putBlob(ctx context.Context, project, stack, environment string, body []byte) (key string, err error) {
+	var now time.Time
 	if err := s.store.View(ctx, func(tx core.Tx) error {
-		key = blobPrefix + core.NewID("v", tx.Now()) + "." + instanceKey(project, stack, environment)
+		now = tx.Now()
 		return nil
 	}); err != nil {
 		return "", err
 	}
+	return s.putBlobAt(ctx, now, project, stack, environment, body)
+}
+
+// putBlobAt is putBlob for those who know what time it is, by the database's clock.
+func (s *Service) putBlobAt(ctx context.Context, now time.Time, project, stack, environment string, body []byte) (key string, err error) {
+	key = blobPrefix + core.NewID("v", now) + "." + instanceKey(project, stack, environment)
 	sealed, err := s.seal.Seal(key, body)
 	if err != nil {
 		return "", err
