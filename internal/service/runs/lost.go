@@ -3,6 +3,7 @@ package runs
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/terrace-cd/terrace/internal/core"
@@ -30,12 +31,19 @@ func (s *Service) Lost(ctx context.Context, id string, fence int64, how string) 
 	return err
 }
 
+// abandoned is the code of a run's error while its runner is being given up.
+const abandoned = "abandoned"
+
 // Abandon gives up a runner that does not answer, because a person says so: it is killed
 // where that is possible, and the run is over without it. In apply and provisioning its
 // outcome is unknown then; what the runner still sends, should it wake up somewhere, is
 // refused, and a state is kept in the recovery slot. Conflict when the runner answers and
 // nobody has asked it to stop.
 func (s *Service) Abandon(ctx context.Context, by, id, reason string) (run core.Run, err error) {
+	how := "abandoned by " + by
+	if reason != "" {
+		how += ": " + reason
+	}
 	// Said before it is killed: whoever notices its end first knows what it means.
 	err = s.Store.Update(ctx, func(tx core.Tx) error {
 		if run, err = tx.Run(id); err != nil {
@@ -53,6 +61,7 @@ func (s *Service) Abandon(ctx context.Context, by, id, reason string) (run core.
 		if !run.Cancel || run.CancelBy == BakeOver {
 			run.Cancel, run.CancelBy = true, by
 		}
+		run.Error = &core.RunError{Code: abandoned, Message: how}
 		if err := tx.UpdateRun(run, run.Status); err != nil {
 			return err
 		}
@@ -61,10 +70,6 @@ func (s *Service) Abandon(ctx context.Context, by, id, reason string) (run core.
 	})
 	if err != nil {
 		return run, err
-	}
-	how := "abandoned by " + by
-	if reason != "" {
-		how += ": " + reason
 	}
 	if s.Kill != nil {
 		if err := s.Kill(run); err != nil {
@@ -89,6 +94,9 @@ func (s *Service) Abandon(ctx context.Context, by, id, reason string) (run core.
 // lose moves a run on whose runner is given up.
 func (s *Service) lose(tx core.Tx, run *core.Run, how string, who core.Actor, by string) error {
 	run.PID, run.PIDStart, run.Host = 0, "", ""
+	if e := run.Error; e != nil && e.Code == abandoned && !strings.HasPrefix(how, e.Message) {
+		how = e.Message + "; " + how
+	}
 	end := func(to core.RunStatus, code, format string, args ...any) error {
 		run.Error = &core.RunError{Code: code, Message: fmt.Sprintf(format, args...)}
 		if err := move(tx, run, to, who, by); err != nil {
