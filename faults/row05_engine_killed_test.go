@@ -41,6 +41,9 @@ func engineKilledInApply(t *trial) {
 	for range t.times(1, 10) {
 		w.providerKilled()
 	}
+	for range t.times(1, 10) {
+		w.providerKilledLate()
+	}
 	w.checkAll()
 }
 
@@ -68,6 +71,40 @@ func (w *world) providerKilled() {
 	w.watch.became(seq, "web@"+environment, "unknown")
 	shown, err := w.api.Run(w.Context(), run)
 	w.wants(err == nil && shown.Error != nil && strings.Contains(shown.Error.Message, "democloud_server.web[0]"), "the run does not name what may be there: %+v, %v", shown.Error, err)
+	did := w.settle(commit)
+	w.wants(did.recovered == 1, "recovered %d instances, not 1", did.recovered)
+	w.check()
+}
+
+// providerKilledLate kills a provider after the cloud changed a record and before it said
+// so. The state tells the value before, and a plan finds the record as it should be, so
+// that nothing but the recover run would ever tell.
+func (w *world) providerKilledLate() {
+	w.Helper()
+	environment := environments[w.rng.IntN(len(environments))]
+	fault, err := w.clouds.Inject(w.Context(), democloud.Fault{Tenant: tenant("base", environment), Type: democloud.DNSRecord, Operation: democloud.Update, Mode: democloud.HangAfter})
+	if err != nil {
+		w.Fatal(err)
+	}
+	seq, done := w.watch.last(), len(w.journal())
+	commit := w.commit()
+	run := w.watch.became(seq, "base@"+environment, "applying")
+	w.eventually("the cloud to change the record", func() bool {
+		for _, e := range w.journal()[done:] {
+			if e.Run == run && e.Operation == democloud.Update {
+				return true
+			}
+		}
+		return false
+	})
+	for _, p := range of(run, w.processes(aProvider)) {
+		w.signal(p.pid, syscall.SIGKILL)
+	}
+	w.injected("kill -9 of the provider of %s after it changed a record at base@%s", run, environment)
+	w.watch.became(seq, "base@"+environment, "unknown")
+	if err := w.clouds.ClearFaults(w.Context(), fault.ID); err != nil {
+		w.Fatal(err)
+	}
 	did := w.settle(commit)
 	w.wants(did.recovered == 1, "recovered %d instances, not 1", did.recovered)
 	w.check()

@@ -24,6 +24,9 @@ type Parsed struct {
 	Plan wire.Plan
 	// NoChanges: applying would change neither a resource nor an output.
 	NoChanges bool
+	// Drift: what is there is not what the state says. A plan without changes may have it,
+	// when what is there is as it should be.
+	Drift bool
 	// Digest identifies what the plan would do: equal for equal proposals, whenever
 	// and wherever they were made.
 	Digest string
@@ -35,6 +38,7 @@ type Parsed struct {
 type document struct {
 	FormatVersion   string                    `json:"format_version"`
 	ResourceChanges []resourceChange          `json:"resource_changes"`
+	ResourceDrift   []resourceChange          `json:"resource_drift"`
 	OutputChanges   map[string]change         `json:"output_changes"`
 	Variables       map[string]map[string]any `json:"variables"`
 	Errored         bool                      `json:"errored"`
@@ -72,7 +76,7 @@ func Parse(data []byte) (*Parsed, error) {
 	if major, _, _ := strings.Cut(doc.FormatVersion, "."); major != "1" {
 		return nil, core.Errorf(core.Invalid, "the engine's plan has format %q; Terrace reads format 1", doc.FormatVersion)
 	}
-	p := &Parsed{NoChanges: true}
+	p := &Parsed{NoChanges: true, Drift: len(doc.ResourceDrift) > 0}
 	secrets := map[string]bool{}
 	var does []string
 	for _, rc := range doc.ResourceChanges {

@@ -51,8 +51,8 @@ func TestParse(t *testing.T) {
 	if diff := cmp.Diff([]string{"hunter22", "hunter23", "s3cret-key", "sw0rdfish"}, got.Sensitive); diff != "" {
 		t.Error("sensitive texts:", diff)
 	}
-	if got.NoChanges {
-		t.Error("a plan that replaces a server has no changes")
+	if got.NoChanges || got.Drift {
+		t.Errorf("a plan that replaces a server, of a state that is true, has NoChanges %v and Drift %v", got.NoChanges, got.Drift)
 	}
 	shown, err := json.Marshal(got.Plan)
 	if err != nil {
@@ -88,6 +88,13 @@ func TestNothingToDo(t *testing.T) {
 	p, err := plan.Parse([]byte(`{"format_version":"1.2","resource_changes":[{"address":"a.b","mode":"managed","change":{"actions":["no-op"],"before":{},"after":{}}},
 	 {"address":"data.a.b","mode":"data","change":{"actions":["read"],"after":{}}}],"output_changes":{"o":{"actions":["no-op"]}}}`))
 	if err != nil || !p.NoChanges || p.Plan.Changes != (wire.Changes{}) {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+func TestDrift(t *testing.T) {
+	p, err := plan.Parse([]byte(`{"format_version":"1.2","resource_drift":[{"address":"a.b","mode":"managed","change":{"actions":["update"],"before":{"v":1},"after":{"v":2}}}]}`))
+	if err != nil || !p.Drift || !p.NoChanges {
 		t.Errorf("%+v, %v", p, err)
 	}
 }

@@ -43,6 +43,11 @@ func (a *attempt) deploy() error {
 	if err := a.enter(phasePlan, core.RunPlanning); err != nil {
 		return err
 	}
+	if a.job.PlanOnly {
+		if err := a.refresh(session); err != nil {
+			return err
+		}
+	}
 	planned, err := a.plan(session)
 	if err != nil {
 		return err
@@ -138,6 +143,33 @@ func (a *attempt) plan(session *engine.Session) (wire.Planned, error) {
 	planned := wire.Planned{Changes: c, NoChanges: parsed.NoChanges, Digest: parsed.Digest, Plan: parsed.Plan}
 	a.maskPlan(&planned.Plan)
 	return planned, nil
+}
+
+// refresh stores what is really there. An apply of unknown outcome may have changed what
+// no state tells; a plan would find that as it should be, call it no change, and leave
+// the state wrong for ever.
+func (a *attempt) refresh(session *engine.Session) error {
+	var found engine.Planned
+	if err := a.retry("the refresh", func(ctx context.Context) (err error) {
+		found, err = session.Plan(ctx, engine.PlanOptions{RefreshOnly: true})
+		return err
+	}); err != nil || !found.Changes {
+		return err
+	}
+	// Outputs alone, of a state that has nothing in it yet, are no finding.
+	parsed, err := plan.Parse(found.JSON)
+	if err != nil || !parsed.Drift {
+		return err
+	}
+	a.mask.Add(parsed.Sensitive...)
+	applied, err := session.Apply(a.work)
+	if err = errors.Join(err, a.settle()); err != nil {
+		return err
+	}
+	if !applied.Stored {
+		return core.Errorf(core.Unavailable, "the engine could not store what it found; nothing else was changed. Recover again")
+	}
+	return nil
 }
 
 // maskPlan masks what the engine does not know to be secret: values of secrets that a

@@ -32,7 +32,7 @@ type Job struct {
 
 	// Destroy plans the destruction of everything (kind destroy).
 	Destroy bool `json:"destroy,omitempty"`
-	// PlanOnly ends after the plan (kind recover: a refreshed plan proves the state).
+	// PlanOnly ends after the plan (kind recover: what is there is stored, and a plan shows the rest).
 	PlanOnly bool `json:"plan_only,omitempty"`
 	// Verify is for kind verify: what to ask, again and again every VerifyEvery
 	// until the server says stop in the answer to a heartbeat.

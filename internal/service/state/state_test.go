@@ -573,7 +573,13 @@ func TestRecovery(t *testing.T) {
 	deploying := b.runOf(core.KindDeploy, "r-2", core.RunPlanning)
 	wantCode(t, b.Lock(t.Context(), deploying, "shop", "web", "dev", lockBody("x")), core.Conflict, "recover it first")
 	b.move("r-2", core.RunErrored)
-	b.lock(b.runOf(core.KindRecover, "r-3", core.RunPlanning), "recover")
+	recovering := b.runOf(core.KindRecover, "r-3", core.RunPlanning)
+	b.lock(recovering, "recover")
+	b.mustWrite(recovering, "recover", body("lin", 6, "a")) // what it found
+	b.move("r-3", core.RunChecking)
+	_, err = b.write(recovering, "recover", body("lin", 7, "a"))
+	wantCode(t, err, core.Denied, "only while it applies")
+	b.current(body("lin", 6, "a"))
 }
 
 func TestPush(t *testing.T) {

@@ -152,7 +152,7 @@ func (s *Service) judge(ctx context.Context, tx core.Tx, w write) (verdict, erro
 	if !w.CanWrite {
 		return verdict{}, core.Errorf(core.Denied, "this token may only read the state of %s", name)
 	}
-	if run != nil && run.Status != core.RunApplying {
+	if run != nil && !writes(*run) {
 		if run.Fence == w.Fence && run.Status.Supersedable() {
 			return verdict{}, core.Errorf(core.Denied, "%s is %s; its token writes the state of %s only while it applies", run.ID, run.Status, name)
 		}
@@ -198,6 +198,12 @@ func (s *Service) judge(ctx context.Context, tx core.Tx, w write) (verdict, erro
 		return refuse("the state of %s has serial %d already, with other content", name, current.Serial)
 	}
 	return verdict{fence: lock.Fence}, nil
+}
+
+// writes reports whether a run is where its engine stores the state: in its apply, or,
+// for a recover run, in its plan, where it stores what it found.
+func writes(run core.Run) bool {
+	return run.Status == core.RunApplying || run.Kind == core.KindRecover && run.Status == core.RunPlanning
 }
 
 // addVersion makes the write the current version.
