@@ -15,6 +15,9 @@ import (
 type Store interface {
 	Update(ctx context.Context, f func(Tx) error) error
 	View(ctx context.Context, f func(Tx) error) error
+	// Peek is View without the snapshot: f asks a question or two whose answers need not
+	// be of the same moment. It costs a third. f may be called twice.
+	Peek(ctx context.Context, f func(Tx) error) error
 	Close() error
 }
 
@@ -130,6 +133,9 @@ type Instances interface {
 type States interface {
 	AddStateVersion(StateVersion) (id int64, err error)
 	CurrentState(project, stack, environment string) (StateVersion, error)
+	// Held is CurrentState, Lock, OwnState and more at once, for what every request of an
+	// engine asks. NotFound when there is no such project.
+	Held(project, stack, environment string) (Held, error)
 	StateVersion(project, stack, environment string, id int64) (StateVersion, error)
 	StateVersions(project, stack, environment string, limit int) ([]StateVersion, error) // newest first
 	CurrentStates(project string) ([]StateVersion, error)

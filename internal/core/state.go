@@ -33,6 +33,14 @@ type StateLock struct {
 	Created     time.Time
 }
 
+// Held is what is kept of an instance's state; nil is what there is none of.
+type Held struct {
+	Current *StateVersion
+	Lock    *StateLock
+	Own     *OwnState
+	Unknown string // as of InstanceState
+}
+
 // Recovered is a state write that was refused for its fence, lineage or serial, or
 // that a runner kept because it could not deliver it. It is never current by itself.
 type Recovered struct {

@@ -8,12 +8,18 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/terrace-cd/terrace/internal/testkit"
 )
 
 // BenchmarkStateCycle is LOCK, GET, POST of 100 KB, UNLOCK, each client on an instance of
 // its own.
 func BenchmarkStateCycle(b *testing.B) {
-	s := newBackend(b)
+	b.Run("sqlite", func(b *testing.B) { cycles(b, newBackend(b)) })
+	b.Run("postgres", func(b *testing.B) { cycles(b, newBackendOn(b, testkit.PostgresServer(b).Database(b))) })
+}
+
+func cycles(b *testing.B, s *backend) {
 	var clients atomic.Int64
 	_, rest, _ := strings.Cut(string(stateBody(7, strings.Repeat("0123456789abcdef", 100_000/16))), `"serial":7`)
 	b.SetParallelism(64)

@@ -41,8 +41,13 @@ type backend struct {
 
 func newBackend(t testing.TB, options ...state.Option) *backend {
 	t.Helper()
+	return newBackendOn(t, filepath.Join(t.TempDir(), "terrace.db"), options...)
+}
+
+func newBackendOn(t testing.TB, database string, options ...state.Option) *backend {
+	t.Helper()
 	dir := t.TempDir()
-	db, err := store.Open(t.Context(), filepath.Join(dir, "terrace.db"))
+	db, err := store.Open(t.Context(), database)
 	if err != nil {
 		t.Fatal(err)
 	}

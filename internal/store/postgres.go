@@ -68,7 +68,9 @@ func (db *DB) openPostgres(ctx context.Context, databaseURL string) error {
 		return err
 	}
 	db.writer = newSessions(stdlib.OpenDB(*config), db.dialect, 1)
-	db.readers = newSessions(stdlib.OpenDB(*config), db.dialect, postgresReaders)
+	readers := config.Copy()
+	readers.RuntimeParams["default_transaction_read_only"] = "on"
+	db.readers = newSessions(stdlib.OpenDB(*readers), db.dialect, postgresReaders)
 	return nil
 }
 

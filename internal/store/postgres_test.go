@@ -57,6 +57,10 @@ func TestDatabaseRestarts(t *testing.T) {
 	grow(500)
 	server.Stop()
 	server.Start(t)
+	// The connections that read are all broken, and a peek does not tell.
+	if err := db.Peek(t.Context(), func(tx core.Tx) error { _, err := tx.Projects(); return err }); err != nil {
+		t.Error("a peek after a restart:", err)
+	}
 	grow(500)
 	stop()
 	writers.Wait()

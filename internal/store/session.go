@@ -78,6 +78,9 @@ func (s *session) query(ctx context.Context, query string, args ...any) (*sql.Ro
 
 // plain executes a statement of transaction control.
 func (s *session) plain(ctx context.Context, statement string) error {
+	if statement == "" {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, statementWithin)
 	defer cancel()
 	_, err := s.conn.ExecContext(ctx, statement)
@@ -203,4 +206,30 @@ func (db *DB) View(ctx context.Context, f func(core.Tx) error) error {
 		return err
 	}
 	return t.failed
+}
+
+// Peek runs f without a transaction.
+func (db *DB) Peek(ctx context.Context, f func(core.Tx) error) error {
+	err := db.peek(ctx, f)
+	if core.CodeOf(err) != core.Unavailable || ctx.Err() != nil {
+		return err
+	}
+	// Of a connection that broke while nobody used it only the first statement tells; a
+	// snapshot begins with one that may be repeated.
+	return db.View(ctx, f)
+}
+
+func (db *DB) peek(ctx context.Context, f func(core.Tx) error) (err error) {
+	s, err := db.readers.begin(ctx, "")
+	if err != nil {
+		return db.explain(err)
+	}
+	over := false
+	defer func() { db.readers.end(s, over) }()
+	t := &tx{ctx: ctx, db: db, session: s}
+	if err = f(t); err == nil {
+		err = t.failed
+	}
+	over = core.CodeOf(err) != core.Unavailable
+	return err
 }

@@ -40,6 +40,40 @@ func (t *tx) CurrentState(project, stack, environment string) (core.StateVersion
 		versionSelect+ofInstance+" AND current = 1 AND blob <> ''", project, environment, stack)
 }
 
+// Held is one statement, because an engine waits for it, and all who write wait with it.
+func (t *tx) Held(project, stack, environment string) (core.Held, error) {
+	return get(t, "project "+project, func(r row) (h core.Held, err error) {
+		v, l, o := core.StateVersion{Project: project, Stack: stack, Environment: environment}, core.StateLock{Project: project, Stack: stack, Environment: environment},
+			core.OwnState{Project: project, Stack: stack, Environment: environment}
+		var locked, own bool
+		if err := r.Scan(&v.ID, &v.Serial, &v.Lineage, &v.MD5, &v.Size, &v.Resources, &v.Blob, &v.Run, &v.By, &v.Fence, into(&v.Created),
+			&locked, &l.ID, &l.Info, &l.Fence, &l.By, &l.Run, into(&l.Created),
+			&own, &o.Backend, &o.Lineage, &o.Serial, &o.Resources, &o.Digest, &o.Run, into(&o.Seen), &h.Unknown); err != nil {
+			return h, err
+		}
+		if v.ID != 0 {
+			h.Current = &v
+		}
+		if locked {
+			h.Lock = &l
+		}
+		if own {
+			h.Own = &o
+		}
+		return h, nil
+	}, `SELECT coalesce(v.id, 0), coalesce(v.serial, 0), coalesce(v.lineage, ''), coalesce(v.md5, ''), coalesce(v.size, 0), coalesce(v.resources, 0),
+			coalesce(v.blob, ''), coalesce(v.run, ''), coalesce(v.actor, ''), coalesce(v.fence, 0), coalesce(v.created, 0),
+		l.id IS NOT NULL, coalesce(l.id, ''), coalesce(l.info, ''), coalesce(l.fence, 0), coalesce(l.actor, ''), coalesce(l.run, ''), coalesce(l.created, 0),
+		o.backend IS NOT NULL, coalesce(o.backend, ''), coalesce(o.lineage, ''), coalesce(o.serial, 0), coalesce(o.resources, 0), coalesce(o.digest, ''),
+			coalesce(o.run, ''), coalesce(o.seen, 0), coalesce(i.unknown_run, '')
+		FROM projects p
+		LEFT JOIN state_versions v ON v.project = p.name AND v.environment = ? AND v.stack = ? AND v.current = 1 AND v.blob <> ''
+		LEFT JOIN state_locks l ON l.project = p.name AND l.environment = ? AND l.stack = ?
+		LEFT JOIN own_states o ON o.project = p.name AND o.environment = ? AND o.stack = ?
+		LEFT JOIN instances i ON i.project = p.name AND i.environment = ? AND i.stack = ?
+		WHERE p.name = ?`, environment, stack, environment, stack, environment, stack, environment, stack, project)
+}
+
 func (t *tx) StateVersion(project, stack, environment string, id int64) (core.StateVersion, error) {
 	return get(t, fmt.Sprintf("state version %d of %s", id, core.InstanceName(stack, environment)), scanVersion,
 		versionSelect+ofInstance+" AND id = ?", project, environment, stack, id)

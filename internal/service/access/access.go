@@ -46,7 +46,7 @@ func (s *Service) Identify(ctx context.Context, secret string) (Identity, error)
 		return Identity{}, core.Errorf(core.Unauthenticated, "a token is needed; set TERRACE_TOKEN or run: terrace login URL")
 	}
 	var token core.Token
-	err := s.Store.View(ctx, func(tx core.Tx) (err error) {
+	err := s.Store.Peek(ctx, func(tx core.Tx) (err error) {
 		if token, err = tx.TokenByHash(runs.HashToken(secret)); err != nil {
 			return err
 		}

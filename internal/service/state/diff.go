@@ -28,7 +28,7 @@ func (s *Service) Diff(ctx context.Context, project, stack, environment string, 
 			return err
 		}
 		if to == 0 {
-			if err := elsewhere(tx, project, stack, environment); err != nil {
+			if err := isElsewhere(tx, project, stack, environment); err != nil {
 				return err
 			}
 		}

@@ -47,18 +47,15 @@ func (s *Service) Lock(ctx context.Context, c Caller, project, stack, environmen
 		return err
 	}
 	return s.store.Update(ctx, func(tx core.Tx) error {
-		run, err := enter(tx, c, project, stack, environment)
+		run, kept, err := look(tx, c, project, stack, environment)
 		if err != nil {
 			return err
 		}
-		if err := mayLock(tx, c, run, project, stack, environment); err != nil {
+		if err := mayLock(tx, c, run, kept, stack, environment); err != nil {
 			return err
 		}
-		held, err := tx.Lock(project, stack, environment)
-		switch {
-		case core.CodeOf(err) == core.NotFound:
-		case err != nil:
-			return err
+		switch held := kept.Lock; {
+		case held == nil:
 		case held.ID == info.ID && held.Run == c.Run && held.By == c.By:
 			return nil
 		case run != nil && held.Run == run.ID && held.Created.Before(run.PhaseAt):
@@ -68,7 +65,7 @@ func (s *Service) Lock(ctx context.Context, c Caller, project, stack, environmen
 				return err
 			}
 		default:
-			return lockedBy(held)
+			return lockedBy(*held)
 		}
 		fence, err := tx.NextFence()
 		if err != nil {
@@ -80,7 +77,7 @@ func (s *Service) Lock(ctx context.Context, c Caller, project, stack, environmen
 }
 
 // mayLock refuses those who may not even try.
-func mayLock(tx core.Tx, c Caller, run *core.Run, project, stack, environment string) error {
+func mayLock(tx core.Tx, c Caller, run *core.Run, kept core.Held, stack, environment string) error {
 	if !c.CanWrite {
 		return core.Errorf(core.Denied, "this token may only read the state of %s", core.InstanceName(stack, environment))
 	}
@@ -88,18 +85,14 @@ func mayLock(tx core.Tx, c Caller, run *core.Run, project, stack, environment st
 		if why := stale(*run, c); why != "" {
 			return closed(tx.Now(), why)
 		}
-	} else if err := elsewhere(tx, project, stack, environment); err != nil {
+	} else if err := elsewhere(tx, kept, stack, environment); err != nil {
 		if core.CodeOf(err) == core.Conflict {
 			return closed(tx.Now(), core.MessageOf(err))
 		}
 		return err
 	}
-	known, err := tx.Instance(project, stack, environment)
-	if err != nil {
-		return err
-	}
-	if known.Unknown != "" && (run == nil || run.Kind != core.KindRecover) {
-		return closed(tx.Now(), "the outcome of "+known.Unknown+" at "+core.InstanceName(stack, environment)+" is unknown; recover it first: terrace run recover "+known.Unknown)
+	if kept.Unknown != "" && (run == nil || run.Kind != core.KindRecover) {
+		return closed(tx.Now(), "the outcome of "+kept.Unknown+" at "+core.InstanceName(stack, environment)+" is unknown; recover it first: terrace run recover "+kept.Unknown)
 	}
 	return nil
 }
@@ -118,25 +111,23 @@ func (s *Service) Unlock(ctx context.Context, c Caller, project, stack, environm
 		}
 	}
 	return s.store.Update(ctx, func(tx core.Tx) error {
-		if _, err := enter(tx, c, project, stack, environment); err != nil {
+		_, kept, err := look(tx, c, project, stack, environment)
+		if err != nil {
 			return err
 		}
-		held, err := tx.Lock(project, stack, environment)
-		switch {
-		case core.CodeOf(err) == core.NotFound:
+		switch held := kept.Lock; {
+		case held == nil:
 			return nil
-		case err != nil:
-			return err
 		case !c.CanWrite:
 			return core.Errorf(core.Denied, "this token may only read the state of %s", core.InstanceName(stack, environment))
 		case !forced && held.ID != info.ID:
-			return lockedBy(held)
+			return lockedBy(*held)
 		case held.Run == c.Run && held.By == c.By && !forced:
 			return tx.DeleteLock(project, stack, environment)
 		case !c.Person:
 			return core.Errorf(core.Denied, "%s may not take away the lock of %s", c.By, held.By)
 		}
-		return takeLock(tx, c, held, "force-unlock")
+		return takeLock(tx, c, *kept.Lock, "force-unlock")
 	})
 }
 
@@ -150,7 +141,7 @@ func (s *Service) ForceUnlock(ctx context.Context, c Caller, project, stack, env
 		if _, err := enter(tx, c, project, stack, environment); err != nil {
 			return err
 		}
-		if err := elsewhere(tx, project, stack, environment); err != nil {
+		if err := isElsewhere(tx, project, stack, environment); err != nil {
 			return err
 		}
 		held, err := tx.Lock(project, stack, environment)

@@ -207,18 +207,14 @@ func begins(tx core.Tx, run core.Run, named string) error {
 
 // elsewhere refuses what concerns a state that is in the stack's own backend. A built-in
 // state that continues it was put there to take over: it may be worked with.
-func elsewhere(tx core.Tx, project, stack, environment string) error {
-	known, ok, err := own(tx, project, stack, environment)
-	if !ok || err != nil {
-		return err
-	}
-	v, exists, err := current(tx, project, stack, environment)
-	if err != nil || exists && known.ContinuedBy(v.Lineage, v.Serial) {
-		return err
+func elsewhere(tx core.Tx, kept core.Held, stack, environment string) error {
+	known := kept.Own
+	if known == nil || kept.Current != nil && known.ContinuedBy(kept.Current.Lineage, kept.Current.Serial) {
+		return nil
 	}
 	name := core.InstanceName(stack, environment)
 	text := fmt.Sprintf("the state of %s is not in Terrace: the stack's own backend (%s) keeps it, with its versions and locks (state = \"stack\" in terrace.hcl). Use the engine there, in the stack's folder with that backend, for example: tofu state pull", name, known.Backend)
-	recovered, err := tx.Recovereds(project, stack, environment)
+	recovered, err := tx.Recovereds(known.Project, stack, environment)
 	if err != nil {
 		return err
 	}
@@ -228,6 +224,15 @@ func elsewhere(tx core.Tx, project, stack, environment string) error {
 		}
 	}
 	return core.Errorf(core.Conflict, "%s", text)
+}
+
+// isElsewhere is elsewhere for those who know nothing yet of the instance.
+func isElsewhere(tx core.Tx, project, stack, environment string) error {
+	kept, err := tx.Held(project, stack, environment)
+	if err != nil {
+		return err
+	}
+	return elsewhere(tx, kept, stack, environment)
 }
 
 // Forget drops what is known of a state in the stack's own backend: the next run takes

@@ -22,7 +22,7 @@ func (s *Service) List(ctx context.Context, project string) (out []wire.StateVer
 		}
 		out = make([]wire.StateVersion, 0, len(all))
 		for _, v := range all {
-			switch err := elsewhere(tx, project, v.Stack, v.Environment); core.CodeOf(err) {
+			switch err := isElsewhere(tx, project, v.Stack, v.Environment); core.CodeOf(err) {
 			case core.Conflict: // its versions are history
 			case "":
 				out = append(out, Version(v, true))
@@ -56,7 +56,7 @@ func (s *Service) Versions(ctx context.Context, project, stack, environment stri
 			return err
 		}
 		if len(all) == 0 { // otherwise they are what was before, and may be looked at
-			if err := elsewhere(tx, project, stack, environment); err != nil {
+			if err := isElsewhere(tx, project, stack, environment); err != nil {
 				return err
 			}
 		}
@@ -82,7 +82,7 @@ func (s *Service) Show(ctx context.Context, project, stack, environment string) 
 		if err := checkNames(project, stack, environment); err != nil {
 			return err
 		}
-		if err := elsewhere(tx, project, stack, environment); err != nil {
+		if err := isElsewhere(tx, project, stack, environment); err != nil {
 			return err
 		}
 		lock, err := tx.Lock(project, stack, environment)
@@ -156,7 +156,7 @@ func (s *Service) Pull(ctx context.Context, c Caller, project, stack, environmen
 			return err
 		}
 		if version == 0 {
-			if err := elsewhere(tx, project, stack, environment); err != nil {
+			if err := isElsewhere(tx, project, stack, environment); err != nil {
 				return err
 			}
 			v, err = tx.CurrentState(project, stack, environment)

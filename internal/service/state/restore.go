@@ -25,7 +25,7 @@ func (s *Service) Restore(ctx context.Context, c Caller, project, stack, environ
 	}
 	var all []core.StateVersion
 	if err := s.store.View(ctx, func(tx core.Tx) (err error) {
-		if err := elsewhere(tx, project, stack, environment); err != nil {
+		if err := isElsewhere(tx, project, stack, environment); err != nil {
 			return err
 		}
 		all, err = tx.StateVersions(project, stack, environment, 0)

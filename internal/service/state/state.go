@@ -118,6 +118,23 @@ func enter(tx core.Tx, c Caller, project, stack, environment string) (*core.Run,
 	return &run, nil
 }
 
+// look is enter with what is kept of the state, for what engines ask.
+func look(tx core.Tx, c Caller, project, stack, environment string) (*core.Run, core.Held, error) {
+	var run *core.Run
+	err := checkNames(project, stack, environment)
+	if err == nil && !c.Person {
+		run, err = enter(tx, c, project, stack, environment)
+	}
+	if err != nil {
+		return nil, core.Held{}, err
+	}
+	held, err := tx.Held(project, stack, environment)
+	if core.CodeOf(err) == core.NotFound {
+		return nil, held, core.Errorf(core.Invalid, "there is no project %s", project)
+	}
+	return run, held, err
+}
+
 // stale says why a run may not do anything any more, "" when it may.
 func stale(run core.Run, c Caller) string {
 	switch {
@@ -132,8 +149,8 @@ func stale(run core.Run, c Caller) string {
 // Get returns the current state. Errors: NotFound when there is none yet; Denied.
 func (s *Service) Get(ctx context.Context, c Caller, project, stack, environment string) ([]byte, core.StateVersion, error) {
 	var current core.StateVersion
-	if err := s.store.View(ctx, func(tx core.Tx) error {
-		run, err := enter(tx, c, project, stack, environment)
+	if err := s.store.Peek(ctx, func(tx core.Tx) error {
+		run, held, err := look(tx, c, project, stack, environment)
 		if err != nil {
 			return err
 		}
@@ -143,12 +160,15 @@ func (s *Service) Get(ctx context.Context, c Caller, project, stack, environment
 			}
 		}
 		if c.Person {
-			if err := elsewhere(tx, project, stack, environment); err != nil {
+			if err := elsewhere(tx, held, stack, environment); err != nil {
 				return err
 			}
 		}
-		current, err = tx.CurrentState(project, stack, environment)
-		return err
+		if held.Current == nil {
+			return core.Errorf(core.NotFound, "no state of %s yet", core.InstanceName(stack, environment))
+		}
+		current = *held.Current
+		return nil
 	}); err != nil {
 		return nil, core.StateVersion{}, err
 	}

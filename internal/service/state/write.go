@@ -73,7 +73,8 @@ func (s *Service) put(ctx context.Context, w write) (core.StateVersion, error) {
 	defer cancel()
 	var v verdict
 	var now time.Time
-	if err := s.store.View(ctx, func(tx core.Tx) (err error) {
+	// What is found here decides nothing but whether the blob is worth writing.
+	if err := s.store.Peek(ctx, func(tx core.Tx) (err error) {
 		now = tx.Now()
 		v, err = s.judge(ctx, tx, w)
 		return err
@@ -126,14 +127,14 @@ func (s *Service) put(ctx context.Context, w write) (core.StateVersion, error) {
 // judge applies the rules of a write, in one snapshot. An error is not a verdict.
 func (s *Service) judge(ctx context.Context, tx core.Tx, w write) (verdict, error) {
 	name := core.InstanceName(w.stack, w.environment)
-	run, err := enter(tx, w.Caller, w.project, w.stack, w.environment)
+	run, kept, err := look(tx, w.Caller, w.project, w.stack, w.environment)
 	if err != nil {
 		return verdict{}, err
 	}
-	current, err := tx.CurrentState(w.project, w.stack, w.environment)
-	exists := err == nil
-	if err != nil && core.CodeOf(err) != core.NotFound {
-		return verdict{}, err
+	var current core.StateVersion
+	exists := kept.Current != nil
+	if exists {
+		current = *kept.Current
 	}
 	same := exists && current.Serial == *w.file.Serial && current.Lineage == w.file.Lineage
 	if same && current.MD5 == w.file.md5 && current.Size == w.file.size {
@@ -161,19 +162,17 @@ func (s *Service) judge(ctx context.Context, tx core.Tx, w write) (verdict, erro
 	if run != nil && run.Fence != w.Fence {
 		return refuse("attempt %d of %s took over: this write to %s has a stale fence", run.Attempt, run.ID, name)
 	}
-	known, elsewhere, err := own(tx, w.project, w.stack, w.environment)
-	switch {
-	case err != nil:
-		return verdict{}, err
-	case elsewhere && w.Person && !known.ContinuedBy(w.file.Lineage, *w.file.Serial):
+	elsewhere := kept.Own != nil
+	if known := kept.Own; elsewhere && w.Person && !known.ContinuedBy(w.file.Lineage, *w.file.Serial) {
 		return refuse("the stack's own backend (%s) keeps the state of %s, with lineage %s and serial %d, and this one, with lineage %s and serial %d, does not continue it; pull it from there again",
 			known.Backend, name, known.Lineage, known.Serial, w.file.Lineage, *w.file.Serial)
 	}
-	lock, err := tx.Lock(w.project, w.stack, w.environment)
-	locked := err == nil
+	var lock core.StateLock
+	locked := kept.Lock != nil
+	if locked {
+		lock = *kept.Lock
+	}
 	switch {
-	case err != nil && core.CodeOf(err) != core.NotFound:
-		return verdict{}, err
 	case w.push && locked:
 		return verdict{refused: lockedBy(lock)}, nil
 	case w.push:

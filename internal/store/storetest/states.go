@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -137,6 +138,42 @@ func locks(t *testing.T, s core.Store) {
 		return tx.DeleteLock("shop", "web", "dev")
 	})
 	refused(t, s, core.NotFound, func(tx core.Tx) error { _, err := tx.Lock("shop", "web", "dev"); return err })
+}
+
+// held is everything that is kept of a state, as the single questions tell it.
+func held(t *testing.T, s core.Store) {
+	seed(t, s, "shop", 1)
+	look := func(stack string) (h core.Held) {
+		view(t, s, func(tx core.Tx) (err error) {
+			h, err = tx.Held("shop", stack, "dev")
+			return err
+		})
+		return h
+	}
+	refused(t, s, core.NotFound, func(tx core.Tx) error { _, err := tx.Held("nowhere", "web", "dev"); return err })
+	equal(t, "nothing", look("web"), core.Held{})
+	lock := core.StateLock{Project: "shop", Stack: "web", Environment: "dev", ID: "id-1", Info: `{"ID":"id-1"}`, Fence: 3, By: "run:r-1", Run: "r-1", Created: at}
+	own := core.OwnState{Project: "shop", Stack: "web", Environment: "dev", Backend: "s3", Lineage: "l", Serial: 3, Resources: 4, Digest: "d", Run: "r-1", Seen: at}
+	v := core.StateVersion{Project: "shop", Stack: "web", Environment: "dev", Serial: 7, Lineage: "l", MD5: "m", Size: 9, Resources: 2, Blob: "b", Run: "r-1", By: "run:r-1", Fence: 3, Created: at}
+	update(t, s, func(tx core.Tx) (err error) {
+		old := v
+		old.Serial, old.Blob = 6, "old"
+		if _, err = tx.AddStateVersion(old); err != nil {
+			return err
+		}
+		v.ID, err = tx.AddStateVersion(v)
+		return errors.Join(err, tx.PutLock(lock), tx.PutOwnState(own),
+			tx.PutInstance(core.InstanceState{Project: "shop", Stack: "web", Environment: "dev", Unknown: "r-1"}))
+	})
+	equal(t, "all of it", look("web"), core.Held{Current: &v, Lock: &lock, Own: &own, Unknown: "r-1"})
+	equal(t, "another's", look("db"), core.Held{})
+	update(t, s, func(tx core.Tx) error {
+		deleted := v
+		deleted.Serial, deleted.Lineage, deleted.MD5, deleted.Size, deleted.Resources, deleted.Blob = 0, "", "", 0, 0, ""
+		_, err := tx.AddStateVersion(deleted)
+		return errors.Join(err, tx.DeleteLock("shop", "web", "dev"), tx.DeleteOwnState("shop", "web", "dev"))
+	})
+	equal(t, "what is deleted", look("web"), core.Held{Unknown: "r-1"})
 }
 
 // lockRace: of two writers that both saw no lock, one gets it.

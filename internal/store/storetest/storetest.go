@@ -49,6 +49,7 @@ func Run(t *testing.T, open Open) {
 		{"deleted states", deletedStates},
 		{"state retention", stateRetention},
 		{"locks", locks},
+		{"held", held},
 		{"racing for a lock", lockRace},
 		{"recovered states", recovereds},
 		{"own states", ownStates},
@@ -186,6 +187,12 @@ func transactions(t *testing.T, s core.Store) {
 
 	if err := s.View(t.Context(), func(tx core.Tx) error { return tx.AddProject(project("gone")) }); err == nil {
 		t.Error("writing in a view succeeded")
+	}
+	if err := s.Peek(t.Context(), func(tx core.Tx) error { return tx.AddProject(project("gone")) }); err == nil {
+		t.Error("writing in a peek succeeded")
+	}
+	if err := s.Peek(t.Context(), func(tx core.Tx) error { _, err := tx.Project("gone"); return err }); core.CodeOf(err) != core.NotFound {
+		t.Errorf("a peek: %v", err)
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())
