@@ -109,31 +109,35 @@ func (f *Folder) write(data []byte) (name string, err error) {
 	return file.Name(), err
 }
 
-// place moves a finished file to its path.
+// place moves a finished file to its path, durably.
 func (f *Folder) place(temporary, path string, data []byte, replace bool) error {
+	if err := f.move(temporary, path, data, replace); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path)) // also of what another writer has just moved there
+}
+
+// move moves a finished file to its path, if that is free or has the same content.
+func (f *Folder) move(temporary, path string, data []byte, replace bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch existing, err := os.ReadFile(path); {
-	case err == nil && replace:
-	case err == nil && !bytes.Equal(existing, data):
-		return core.Errorf(core.Conflict, "it exists with other content")
-	case err == nil:
-		return os.Remove(temporary)
-	case !errors.Is(err, fs.ErrNotExist):
+	case err == nil && replace, errors.Is(err, fs.ErrNotExist):
+	case err != nil:
 		return err
+	case !bytes.Equal(existing, data):
+		return core.Errorf(core.Conflict, "it exists with other content")
+	default:
+		return os.Remove(temporary)
 	}
-	folder := filepath.Dir(path)
-	if err := os.Mkdir(folder, 0o700); err == nil {
+	if err := os.Mkdir(filepath.Dir(path), 0o700); err == nil {
 		if err := syncDir(f.dir); err != nil {
 			return err
 		}
 	} else if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if err := os.Rename(temporary, path); err != nil {
-		return err
-	}
-	return syncDir(folder)
+	return os.Rename(temporary, path)
 }
 
 // Get returns an object.
