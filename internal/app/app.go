@@ -235,6 +235,7 @@ func (a *App) build(ctx context.Context) (http.Handler, func(context.Context), e
 	}
 	runService := &runs.Service{Store: a.store, Wanted: evaluator, Source: sources, State: states, Seal: keyring, Bus: changes, Log: o.Log,
 		URL: a.URL, Grace: 5 * time.Minute, VerifyEvery: 10 * time.Second}
+	states.SetGuard(runService.Forgotten)
 	projectService := &projects.Service{Store: a.store, Source: sources, Wanted: evaluator, Seal: keyring, Bus: changes, Log: o.Log}
 	rolloutService := &rollouts.Service{Store: a.store, Wanted: evaluator, Projects: projectService, Runs: runService, Bus: changes}
 	boardService := &board.Service{Store: a.store, Wanted: evaluator, Projects: projectService, Runs: runService,

@@ -14,6 +14,8 @@ const (
 	PrefixRollout = "ro"
 	PrefixStage   = "st"
 	PrefixToken   = "tok"
+
+	PrefixException = "x"
 )
 
 var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)

@@ -31,6 +31,7 @@ type Tx interface {
 	Instances
 	States
 	OwnStates
+	Exceptions
 	Tokens
 	Events
 	Logs
@@ -127,6 +128,16 @@ type Instances interface {
 	// AdvanceInstances sets Release on the instances of an environment that are in
 	// stacks, in one statement: what a stage that found them up to date says.
 	AdvanceInstances(project, environment string, stacks []string, r Release) error
+}
+
+// Exceptions stores exceptions from protection.
+type Exceptions interface {
+	AddException(Exception) error
+	// Exceptions returns those of a project, newest first.
+	Exceptions(project string) ([]Exception, error)
+	// EndException notes who used it, "" when a person took it back. Conflict when it has
+	// ended already, NotFound when the project has none with that ID.
+	EndException(project, id, usedBy string, at time.Time) error
 }
 
 // States stores state versions, locks and recovery slots.

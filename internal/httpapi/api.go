@@ -205,6 +205,7 @@ func (a *API) Handler() http.Handler {
 	a.ownRoutes(r)
 	a.inventoryRoutes(r)
 	a.accessRoutes(r)
+	a.exceptionRoutes(r)
 	a.keyRoutes(r)
 	a.hookRoutes(r)
 	a.sessionRoutes(r)

@@ -121,6 +121,9 @@ func (rc resourceChange) read(secrets map[string]bool) (r wire.ResourceChange, e
 	if rc.Deposed != "" {
 		r.Address += " (deposed " + rc.Deposed + ")"
 	}
+	if rc.PreviousAddress != rc.Address {
+		r.Previous = rc.PreviousAddress
+	}
 	if r.Action == "replace" {
 		r.Order = "destroy_first"
 		if rc.Change.Actions[0] == "create" {
@@ -131,7 +134,7 @@ func (rc resourceChange) read(secrets map[string]bool) (r wire.ResourceChange, e
 		switch {
 		case rc.Change.Importing != nil:
 			r.Action = "import"
-		case rc.PreviousAddress != "" && rc.PreviousAddress != rc.Address:
+		case r.Previous != "":
 			r.Action = "move"
 			r.Reason = "was " + rc.PreviousAddress
 		default:

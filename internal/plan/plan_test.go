@@ -41,7 +41,7 @@ func TestParse(t *testing.T) {
 				{Path: "servers[1]", Before: `"b"`, After: `"c"`}, {Path: "servers[2]", After: `"d"`},
 			}},
 			{Address: "data.x_ami.i", Type: "x_ami", Action: "read", Attrs: []wire.AttrChange{{Path: "id", Unknown: true}, {Path: "name", After: `"n"`}}},
-			{Address: "x_new.n", Type: "x_new", Action: "move", Reason: "was x_old.n", Attrs: []wire.AttrChange{}},
+			{Address: "x_new.n", Type: "x_new", Action: "move", Reason: "was x_old.n", Previous: "x_old.n", Attrs: []wire.AttrChange{}},
 		},
 		Outputs: []wire.AttrChange{{Path: "key", After: plan.Masked, Sensitive: true}, {Path: "url", Before: `"u1"`, After: `"u2"`}},
 	}

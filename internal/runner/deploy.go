@@ -48,20 +48,7 @@ func (a *attempt) deploy() error {
 			return err
 		}
 	}
-	planned, err := a.plan(session)
-	if err != nil {
-		return err
-	}
-	if planned.Own, err = a.see(a.work, session); err != nil {
-		return err
-	}
-	if recovered != 0 {
-		planned.Own.Recovered = recovered
-	}
-	if err := a.enter(phaseCheck, core.RunChecking); err != nil {
-		return err
-	}
-	next, err := a.api.Planned(a.work, a.Run, planned)
+	planned, next, err := a.propose(session, recovered)
 	if err != nil {
 		return err
 	}
@@ -81,6 +68,33 @@ func (a *attempt) deploy() error {
 		return errOver
 	}
 	return core.Errorf(core.Internal, "the server said %q to a plan, which this runner does not know; are they of the same version?", next.Do)
+}
+
+// propose plans and asks the server, until that has no objection to how it is done:
+// immutable addresses are replaced (rule 14).
+func (a *attempt) propose(session *engine.Session, recovered int64) (planned wire.Planned, next wire.Next, err error) {
+	for replace := []string(nil); ; {
+		if planned, err = a.plan(session, replace); err != nil {
+			return planned, next, err
+		}
+		if planned.Own, err = a.see(a.work, session); err != nil {
+			return planned, next, err
+		}
+		if recovered != 0 {
+			planned.Own.Recovered = recovered
+		}
+		if err = a.enter(phaseCheck, core.RunChecking); err != nil {
+			return planned, next, err
+		}
+		if next, err = a.api.Planned(a.work, a.Run, planned); err != nil || next.Do != "replan" {
+			return planned, next, err
+		}
+		if len(next.Replace) <= len(replace) {
+			return planned, next, core.Errorf(core.Internal, "the server asks for the same plan again; are server and runner of the same version?")
+		}
+		replace = next.Replace
+		a.say("%s; planning again", next.Reason)
+	}
 }
 
 // enter reports that a phase begins. What is said of it comes after.
@@ -125,10 +139,10 @@ func (a *attempt) open(out *progress) (*engine.Session, error) {
 }
 
 // plan makes the plan and reads it. Its sensitive values are masked from here on.
-func (a *attempt) plan(session *engine.Session) (wire.Planned, error) {
+func (a *attempt) plan(session *engine.Session, replace []string) (wire.Planned, error) {
 	var made engine.Planned
 	if err := a.retry("the plan", func(ctx context.Context) (err error) {
-		made, err = session.Plan(ctx, engine.PlanOptions{Destroy: a.job.Destroy})
+		made, err = session.Plan(ctx, engine.PlanOptions{Destroy: a.job.Destroy, Replace: replace})
 		return err
 	}); err != nil {
 		return wire.Planned{}, err
@@ -140,7 +154,7 @@ func (a *attempt) plan(session *engine.Session) (wire.Planned, error) {
 	a.mask.Add(parsed.Sensitive...)
 	c := parsed.Plan.Changes
 	a.newHosts = c.Create+c.Replace > 0
-	planned := wire.Planned{Changes: c, NoChanges: parsed.NoChanges, Digest: parsed.Digest, Plan: parsed.Plan}
+	planned := wire.Planned{Changes: c, NoChanges: parsed.NoChanges, Digest: parsed.Digest, Plan: parsed.Plan, Replaced: replace}
 	a.maskPlan(&planned.Plan)
 	return planned, nil
 }

@@ -38,6 +38,7 @@ var tables = []table{
 	{"tokens", "id", ""},
 	{"secrets", "project, environment, name", ""},
 	{"own_states", "project, environment, stack", ""},
+	{"exceptions", "id", ""},
 	{"leases", "name", ""},
 	{"keys", "id", ""},
 	{"settings", "name", ""},

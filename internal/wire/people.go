@@ -160,6 +160,27 @@ type Check struct {
 	Message string `json:"message"`
 }
 
+// Except asks for an exception from the protection of one address (rule 13).
+type Except struct {
+	Address string `json:"address" doc:"of one resource, not a pattern"`
+	For     string `json:"for" doc:"how long it may wait to be used, a Go duration, from 1m to 168h"`
+	Reason  string `json:"reason"`
+}
+
+// Exception lets one apply do to one protected address what rule 13 forbids.
+type Exception struct {
+	ID       string     `json:"id"`
+	Instance string     `json:"instance"`
+	Address  string     `json:"address"`
+	Reason   string     `json:"reason"`
+	By       string     `json:"by"`
+	Created  time.Time  `json:"created"`
+	Expires  time.Time  `json:"expires"`
+	Status   string     `json:"status" enum:"open,used,expired,ended"`
+	Ended    *time.Time `json:"ended,omitempty"`
+	UsedBy   string     `json:"used_by,omitempty" doc:"the run, or the person by a write of the state"`
+}
+
 // Recap is what Ansible says of one host.
 type Recap struct {
 	Host        string `json:"host"`
@@ -187,12 +208,14 @@ type Plan struct {
 
 // ResourceChange is one resource of a plan.
 type ResourceChange struct {
-	Address string       `json:"address"`
-	Type    string       `json:"type"`
-	Action  string       `json:"action" enum:"create,update,replace,delete,read,forget,move,import,no-op"`
-	Order   string       `json:"order,omitempty" doc:"of a replacement: create_first or destroy_first"`
-	Reason  string       `json:"reason,omitempty"`
-	Attrs   []AttrChange `json:"attributes"`
+	Address string `json:"address"`
+	Type    string `json:"type"`
+	Action  string `json:"action" enum:"create,update,replace,delete,read,forget,move,import,no-op"`
+	Order   string `json:"order,omitempty" doc:"of a replacement: create_first or destroy_first"`
+	Reason  string `json:"reason,omitempty"`
+	// Previous is the address that it had before, when that is another.
+	Previous string       `json:"previous_address,omitempty"`
+	Attrs    []AttrChange `json:"attributes"`
 }
 
 // AttrChange is one attribute. Before and After are JSON texts, shortened and masked.

@@ -128,17 +128,21 @@ type Planned struct {
 	Digest string  `json:"digest"`
 	Plan   Plan    `json:"plan"`
 	Checks []Check `json:"checks,omitempty"`
+	// Replaced are the addresses whose replacement the plan was asked for.
+	Replaced []string `json:"replaced,omitempty"`
 	// Own is the state that the plan was made from, with the stack's own backend.
 	Own *OwnState `json:"own,omitempty"`
 }
 
 // Next is the server's answer to a report: what the runner does now.
 type Next struct {
-	// Do is "apply", "after" (there is nothing to apply: go on with Provision and
-	// Verify below), "wait" (a person has to approve: end without finishing) or
-	// "stop" (the run is over: cancelled, superseded, denied; end).
-	Do     string `json:"do" enum:"apply,after,wait,stop"`
+	// Do is "apply", "replan" (plan again, with Replace), "after" (there is nothing to
+	// apply: go on with Provision and Verify below), "wait" (a person has to approve: end
+	// without finishing) or "stop" (the run is over: cancelled, superseded, denied; end).
+	Do     string `json:"do" enum:"apply,replan,after,wait,stop"`
 	Reason string `json:"reason,omitempty"`
+	// Replace are the addresses to replace, all of them.
+	Replace []string `json:"replace,omitempty"`
 	After
 }
 

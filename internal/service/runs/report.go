@@ -194,7 +194,17 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 	var run core.Run
 	var project core.Project
 	next := wire.Next{}
-	err := s.Store.Update(ctx, func(tx core.Tx) (err error) {
+	if err := s.Store.View(ctx, func(tx core.Tx) (err error) {
+		run, err = mine(tx, c, id)
+		return err
+	}); err != nil {
+		return next, err
+	}
+	rules, err := s.rules(ctx, run)
+	if err != nil {
+		return next, err
+	}
+	err = s.Store.Update(ctx, func(tx core.Tx) (err error) {
 		next = wire.Next{}
 		if run, err = mine(tx, c, id); err != nil {
 			return err
@@ -221,6 +231,15 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		if run.Status != core.RunChecking && !again {
 			return core.Errorf(core.Conflict, "%s is %s; a plan is not expected", id, run.Status)
 		}
+		judged, err := s.judge(tx, run, planned, rules)
+		if err != nil {
+			return err
+		}
+		if len(judged.Replace) > 0 {
+			next = replaceAlso(planned, judged.Replace)
+			return nil
+		}
+		planned.Checks = append(slices.Clone(planned.Checks), judged.Checks...) // this function may run twice
 		run.Changes = core.Changes(planned.Changes)
 		run.NoChanges, run.HasPlan, run.PlanDigest = planned.NoChanges, true, planned.Digest
 		if err := s.putDoc(tx, id, "plan", planned.Plan); err != nil {
@@ -254,6 +273,9 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 			return tx.UpdateRun(run, run.Status)
 		}
 		next.Do = "apply"
+		if err := use(tx, run, judged.Used); err != nil {
+			return err
+		}
 		instance, err := tx.Instance(run.Project, run.Stack, run.Environment)
 		if err != nil {
 			return err
@@ -298,10 +320,8 @@ func (s *Service) mayApply(ctx context.Context, tx core.Tx, run core.Run, planne
 	if run.Cancel {
 		return verdict{core.RunCancelled, core.ByRunner, "cancelled", "cancelled by " + run.CancelBy + " before anything was changed"}, nil
 	}
-	for _, check := range planned.Checks {
-		if check.Verdict == "deny" {
-			return verdict{core.RunFailed, core.ByReconciler, "failed", fmt.Sprintf("the check %s denies the plan: %s", check.Name, check.Message)}, nil
-		}
+	if why := denials(planned.Checks); why != "" {
+		return verdict{core.RunFailed, core.ByReconciler, "failed", why}, nil
 	}
 	if planned.Own != nil {
 		if why, err := s.State.Strange(ctx, tx, run, *planned.Own); err != nil || why != "" {

@@ -24,6 +24,7 @@ type Service struct {
 	seal  core.Sealer
 	limit int64
 	keep  int
+	guard Guard
 }
 
 // Option changes a Service.

@@ -23,6 +23,9 @@ type write struct {
 
 	file file
 	body []byte
+
+	denied     error    // by the guard: protected resources would be forgotten
+	exceptions []string // that it takes
 }
 
 // verdict is what becomes of a write.
@@ -73,6 +76,9 @@ func (s *Service) put(ctx context.Context, w write) (core.StateVersion, error) {
 	defer cancel()
 	var v verdict
 	var now time.Time
+	if err := s.ask(ctx, &w); err != nil {
+		return core.StateVersion{}, err
+	}
 	// What is found here decides nothing but whether the blob is worth writing.
 	if err := s.store.Peek(ctx, func(tx core.Tx) (err error) {
 		now = tx.Now()
@@ -196,6 +202,9 @@ func (s *Service) judge(ctx context.Context, tx core.Tx, w write) (verdict, erro
 	case same:
 		return refuse("the state of %s has serial %d already, with other content", name, current.Serial)
 	}
+	if w.denied != nil {
+		return verdict{refused: w.denied, keep: w.keep}, nil
+	}
 	return verdict{fence: lock.Fence}, nil
 }
 
@@ -219,6 +228,14 @@ func (s *Service) addVersion(tx core.Tx, w write, blob string, fence int64) (cor
 	if err := tx.AddEvent(core.Event{By: w.By, Kind: "state.written", Project: w.project, On: core.InstanceName(w.stack, w.environment),
 		Data: map[string]string{"version": itoa(v.ID), "serial": itoa(v.Serial), "md5": v.MD5}}); err != nil {
 		return v, nil, err
+	}
+	for _, id := range w.exceptions {
+		if err := tx.EndException(w.project, id, w.By, tx.Now()); err != nil {
+			return v, nil, err
+		}
+		if err := tx.AddEvent(core.Event{By: w.By, Kind: "exception.used", Project: w.project, On: core.InstanceName(w.stack, w.environment), Data: map[string]string{"exception": id}}); err != nil {
+			return v, nil, err
+		}
 	}
 	if w.because != nil {
 		why := *w.because

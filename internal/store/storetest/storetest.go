@@ -50,6 +50,7 @@ func Run(t *testing.T, open Open) {
 		{"state retention", stateRetention},
 		{"locks", locks},
 		{"held", held},
+		{"exceptions", exceptions},
 		{"racing for a lock", lockRace},
 		{"recovered states", recovereds},
 		{"own states", ownStates},

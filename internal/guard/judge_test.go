@@ -1,0 +1,147 @@
+package guard_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/terrace-cd/terrace/internal/guard"
+	"github.com/terrace-cd/terrace/internal/wire"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+func TestMatches(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		pattern, address, kind string
+		want                   bool
+	}{
+		{"democloud_database.*", "democloud_database.main", "democloud_database", true},
+		{"democloud_database.main", "democloud_database.main[0]", "democloud_database", true},
+		{"democloud_database.main[0]", "democloud_database.main[1]", "democloud_database", false},
+		{"democloud_database.main", "democloud_database.mainly", "democloud_database", false},
+		{"democloud_database", "module.a.democloud_database.x", "democloud_database", true},
+		{"democloud_database.*", `module.shop["a.b"].module.db[0].democloud_database.x["k"]`, "democloud_database", true},
+		{"module.db.*", "module.db.democloud_server.a", "democloud_server", true},
+		{"module.db.*", `module.db["x.y"].democloud_server.a`, "democloud_server", true},
+		{"module.db.*", "module.dbs.democloud_server.a", "democloud_server", false},
+		{"*", "anything.at_all", "anything", true},
+		{"*.main", "democloud_database.main", "democloud_database", true},
+		{"a*b*c.x", "a1b2c.x", "a1b2c", true},
+		{"a*b*c.x", "a1c2b.x", "a1c2b", false},
+		{"aa*aa", "aaa", "aaa", false},
+		{"t.main", `t.other["t.main"]`, "t", false},
+		{"t.a", `t.a["]"]`, "t", true},
+		{"t.a", `t.a["\"]"]`, "t", true},
+		{"t.a", "t.a (deposed 1234abcd)", "t", true},
+		{"", "t.a", "t", false},
+		{"module.x", "module.x", "", true},
+	} {
+		if got := guard.Matches(c.pattern, c.address, c.kind); got != c.want {
+			t.Errorf("Matches(%q, %q, %q) is %v", c.pattern, c.address, c.kind, got)
+		}
+	}
+}
+
+func TestTypeOf(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{"a.b": "a", `module.m["x.y"].a.b[0]`: "a", "module.m.module.n.a_c.b (deposed 12ab)": "a_c"} {
+		if got := guard.TypeOf(address); got != want {
+			t.Errorf("TypeOf(%q) is %q", address, got)
+		}
+	}
+}
+
+func FuzzMatches(f *testing.F) {
+	f.Add("a.*", `module.x["]"].a.b[0]`, "a")
+	f.Fuzz(func(t *testing.T, pattern, address, kind string) {
+		guard.Matches(pattern, address, kind)
+		if !guard.Matches("*", address, kind) {
+			t.Errorf("* does not mean %q", address)
+		}
+	})
+}
+
+func plan(changes ...wire.ResourceChange) wire.Plan {
+	for i := range changes {
+		changes[i].Type, _, _ = strings.Cut(changes[i].Address, ".")
+	}
+	return wire.Plan{Resources: changes}
+}
+
+var (
+	now    = guard.Rules{From: "terrace.hcl of release 12", Stateful: []string{"democloud_database.*"}, Immutable: []string{"democloud_server.*"}}
+	before = guard.Rules{From: "terrace.hcl of release 11, which is there now", Stateful: []string{"democloud_network.*"}, ZeroDowntime: true}
+	gone   = wire.ResourceChange{Address: "democloud_database.main", Action: "delete", Reason: "delete_because_no_resource_config"}
+	inward = wire.ResourceChange{Address: "democloud_server.web[0]", Action: "update"}
+)
+
+// TestMessages keeps what each rule says as a golden file: what, where, why, and what to do.
+func TestMessages(t *testing.T) {
+	t.Parallel()
+	for name, in := range map[string]guard.Input{
+		"13-block-removed":      {Plan: plan(gone), Rules: []guard.Rules{now}},
+		"13-module-removed":     {Plan: plan(wire.ResourceChange{Address: "democloud_database.main", Action: "delete", Reason: "delete_because_no_module"}), Rules: []guard.Rules{now}},
+		"13-count-lowered":      {Plan: plan(wire.ResourceChange{Address: "democloud_database.main[1]", Action: "delete", Reason: "delete_because_count_index"}), Rules: []guard.Rules{now}},
+		"13-stack-removed":      {Plan: plan(wire.ResourceChange{Address: "democloud_database.main", Action: "delete"}), Rules: []guard.Rules{now}},
+		"13-forgotten":          {Plan: plan(wire.ResourceChange{Address: "democloud_database.main", Action: "forget"}), Rules: []guard.Rules{now}},
+		"13-replaced":           {Plan: plan(wire.ResourceChange{Address: "democloud_database.main", Action: "replace", Order: "create_first", Reason: "replace_because_cannot_update", Attrs: []wire.AttrChange{{Path: "size", Forces: true}}}), Rules: []guard.Rules{now}},
+		"13-tainted":            {Plan: plan(wire.ResourceChange{Address: "democloud_database.main", Action: "replace", Order: "create_first", Reason: "replace_because_tainted"}), Rules: []guard.Rules{now}},
+		"13-exception":          {Plan: plan(gone), Rules: []guard.Rules{now}, Exceptions: []guard.Exception{{"x-0", "democloud_database.other"}, {"x-1", "democloud_database.main"}}},
+		"13-nothing-protected":  {Plan: plan(wire.ResourceChange{Address: "democloud_server.a", Action: "delete"}, wire.ResourceChange{Address: "democloud_database.main", Action: "update"}), Rules: []guard.Rules{now}},
+		"13-moved-and-replaced": {Plan: plan(wire.ResourceChange{Address: "democloud_store.main", Previous: "democloud_database.main", Action: "replace", Order: "create_first", Reason: "replace_by_triggers"}), Rules: []guard.Rules{now}},
+		"14-replaced-instead":   {Plan: plan(wire.ResourceChange{Address: "democloud_server.web[0]", Action: "replace", Order: "create_first", Reason: "replace_by_request"}), Replaced: []string{"democloud_server.web[0]"}, Rules: []guard.Rules{now}},
+		"14-not-replaced":       {Plan: plan(inward), Replaced: []string{"democloud_server.web[0]"}, Rules: []guard.Rules{now}},
+		"14-gap":                {Plan: plan(wire.ResourceChange{Address: "democloud_server.web[0]", Action: "replace", Order: "destroy_first", Reason: "replace_by_request"}), Replaced: []string{"democloud_server.web[0]"}, Rules: []guard.Rules{now}},
+		"14-zero-downtime":      {Plan: plan(wire.ResourceChange{Address: "democloud_load_balancer.web", Action: "replace", Order: "destroy_first", Reason: "replace_because_cannot_update", Attrs: []wire.AttrChange{{Path: "name", Forces: true}}}), Rules: []guard.Rules{now, before}},
+		"28-unprotected":        {Plan: plan(wire.ResourceChange{Address: "democloud_network.main", Action: "delete", Reason: "delete_because_no_resource_config"}), Rules: []guard.Rules{now, before}},
+	} {
+		in.Instance = "web@production"
+		v := guard.Judge(in)
+		if v.Replace != nil {
+			t.Errorf("%s: to be replaced: %q", name, v.Replace)
+		}
+		var got strings.Builder
+		for _, c := range v.Checks {
+			_, _ = fmt.Fprintf(&got, "%s: %s: %s\n", c.Verdict, c.Name, c.Message)
+		}
+		_, _ = fmt.Fprintf(&got, "uses: %q\n", v.Used)
+		file := filepath.Join("testdata", name+".golden")
+		if *update {
+			if err := os.WriteFile(file, []byte(got.String()), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), got.String()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestReplaceInsteadOfChange(t *testing.T) {
+	t.Parallel()
+	in := guard.Input{Instance: "web@dev", Rules: []guard.Rules{{}, now}, Plan: plan(inward,
+		wire.ResourceChange{Address: "democloud_server.web[1]", Action: "create"},
+		wire.ResourceChange{Address: "democloud_dns_record.web", Action: "update"},
+		wire.ResourceChange{Address: "democloud_server.api", Action: "update"})}
+	if diff := cmp.Diff(guard.Verdict{Replace: []string{"democloud_server.web[0]", "democloud_server.api"}}, guard.Judge(in)); diff != "" {
+		t.Error(diff)
+	}
+	in.Replaced = []string{"democloud_server.web[0]", "democloud_server.api"}
+	if v := guard.Judge(in); v.Replace != nil || v.Denied() == "" {
+		t.Errorf("asked for twice: %+v", v)
+	}
+	if v := guard.Judge(guard.Input{Plan: plan(gone, inward)}); len(v.Checks) != 0 || v.Replace != nil || v.Denied() != "" {
+		t.Errorf("without rules: %+v", v)
+	}
+}

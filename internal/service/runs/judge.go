@@ -1,0 +1,136 @@
+package runs
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/terrace-cd/terrace/internal/config"
+	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/guard"
+	"github.com/terrace-cd/terrace/internal/wire"
+)
+
+// rules are those that judge a run's plan: of its own release, and of the release that is
+// there now, so that a release which takes a protection away still meets it once (rule 28).
+func (s *Service) rules(ctx context.Context, run core.Run) ([]guard.Rules, error) {
+	if run.Kind != core.KindDeploy && run.Kind != core.KindDestroy {
+		return nil, nil // it changes nothing
+	}
+	var project core.Project
+	var instance core.InstanceState
+	if err := s.Store.View(ctx, func(tx core.Tx) (err error) {
+		if project, err = tx.Project(run.Project); err != nil {
+			return err
+		}
+		instance, err = tx.Instance(run.Project, run.Stack, run.Environment)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	var all []guard.Rules
+	if run.Release.Commit != "" && run.Release.Commit != instance.Commit {
+		own, err := s.rulesOf(ctx, project, run, run.Release.Commit, fmt.Sprintf("%s of release %d", config.FileName, run.Release.Number))
+		if err != nil {
+			return nil, err
+		}
+		all = own
+	}
+	if instance.Commit != "" {
+		there, err := s.rulesOf(ctx, project, run, instance.Commit, fmt.Sprintf("%s of release %d, which is there now", config.FileName, instance.Applied))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, there...)
+	}
+	return all, nil
+}
+
+// rulesOf is empty for a release that does not have the stack.
+func (s *Service) rulesOf(ctx context.Context, p core.Project, run core.Run, commit, from string) (all []guard.Rules, err error) {
+	cfg, err := s.Wanted.Config(ctx, p, commit)
+	if err != nil {
+		return nil, fmt.Errorf("what protects %s cannot be read: %w", run.Instance(), err)
+	}
+	for _, stack := range cfg.Stacks {
+		if stack.Name == run.Stack {
+			all = append(all, guard.Rules{From: from, Immutable: stack.Immutable, Stateful: stack.Stateful, ZeroDowntime: stack.ZeroDowntime})
+		}
+	}
+	return all, nil
+}
+
+// Forgotten is a state.Guard: a person's write of a state would forget these resources.
+func (s *Service) Forgotten(ctx context.Context, project, stack, environment string, addresses []string) ([]string, error) {
+	// Judged as a run would be whose plan forgets them.
+	run := core.Run{Project: project, Stack: stack, Environment: environment, Kind: core.KindDeploy}
+	rules, err := s.rules(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	var planned wire.Planned
+	for _, a := range addresses {
+		planned.Plan.Resources = append(planned.Plan.Resources, wire.ResourceChange{Address: a, Type: guard.TypeOf(a), Action: "forget"})
+	}
+	var judged guard.Verdict
+	if err := s.Store.View(ctx, func(tx core.Tx) (err error) {
+		judged, err = s.judge(tx, run, planned, rules)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	if why := denials(judged.Checks); why != "" {
+		return nil, core.Errorf(core.Conflict, "%s", why)
+	}
+	return judged.Used, nil
+}
+
+// judge is rules 12 to 14.
+func (s *Service) judge(tx core.Tx, run core.Run, planned wire.Planned, rules []guard.Rules) (guard.Verdict, error) {
+	if len(rules) == 0 {
+		return guard.Verdict{}, nil
+	}
+	in := guard.Input{Instance: run.Instance(), Plan: planned.Plan, Replaced: planned.Replaced, Rules: rules}
+	all, err := tx.Exceptions(run.Project)
+	if err != nil {
+		return guard.Verdict{}, err
+	}
+	for _, e := range all {
+		if e.Stack == run.Stack && e.Environment == run.Environment && e.Open(tx.Now()) {
+			in.Exceptions = append(in.Exceptions, guard.Exception{ID: e.ID, Address: e.Address})
+		}
+	}
+	return guard.Judge(in), nil
+}
+
+// use ends the exceptions that a run needs, in the transaction that lets it apply.
+func use(tx core.Tx, run core.Run, exceptions []string) error {
+	for _, id := range exceptions {
+		if err := tx.EndException(run.Project, id, run.ID, tx.Now()); err != nil {
+			return err
+		}
+		if err := tx.AddEvent(core.Event{By: "run:" + run.ID, Kind: "exception.used", Project: run.Project, On: run.Instance(), Data: map[string]string{"exception": id}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// denials are the messages of the checks that deny a plan, "" when none does.
+func denials(checks []wire.Check) string {
+	var all []string
+	for _, c := range checks {
+		if c.Verdict == guard.Deny {
+			all = append(all, "the check "+c.Name+" says no: "+c.Message)
+		}
+	}
+	return strings.Join(all, "\n")
+}
+
+// replaceAlso is the answer to a plan that changes immutable addresses in place.
+func replaceAlso(planned wire.Planned, more []string) wire.Next {
+	all := slices.Concat(planned.Replaced, more)
+	slices.Sort(all)
+	return wire.Next{Do: "replan", Replace: slices.Compact(all), Reason: strings.Join(more, ", ") + ": immutable, so replaced instead of changed in place"}
+}
