@@ -27,18 +27,25 @@ func killsAtRandom(t *trial) {
 	if n < 0 {
 		n = t.times(map[string]int{"sqlite": 4, "postgres": 2}[t.engine], 200)
 	}
-	for first := 0; first < n; first += killsPerWorld {
-		// A world of its own, and the test's cleanup with it.
+	for done := 0; done < n; {
+		// A world of its own, and the test's cleanup with it. One that broke is left.
+		first := done
 		t.Run(fmt.Sprintf("from-%d", first), func(sub *testing.T) {
 			part := newTrial(sub, t.row, t.engine)
+			defer func() {
+				t.runs += part.runs
+				t.violations += part.violations
+			}()
 			w := newWorld(part)
-			for i := first; i < min(n, first+killsPerWorld); i++ {
-				w.killAtRandom(*seed+uint64(i), fmt.Sprintf("%d/%d", i+1, n))
+			for done < min(n, first+killsPerWorld) {
+				done++
+				w.killAtRandom(*seed+uint64(done-1), fmt.Sprintf("%d/%d", done, n))
 			}
 			w.checkAll()
-			t.runs += part.runs
-			t.violations += part.violations
 		})
+		if done == first {
+			t.Fatal("there is no world to try it in")
+		}
 	}
 }
 

@@ -89,6 +89,27 @@ func (t *trial) do(run func(*trial)) {
 	run(t)
 }
 
+// Errorf, Fatalf and Fatal are testing.T's, and say at once what the test would say when
+// everything is over: a long run is watched.
+func (t *trial) Errorf(format string, args ...any) {
+	t.Helper()
+	progress("row %d on %s: "+format, append([]any{t.row.number, t.engine}, args...)...)
+	t.T.Errorf(format, args...)
+}
+
+// Fatalf is described at Errorf.
+func (t *trial) Fatalf(format string, args ...any) {
+	t.Helper()
+	progress("row %d on %s ends: "+format, append([]any{t.row.number, t.engine}, args...)...)
+	t.T.Fatalf(format, args...)
+}
+
+// Fatal is described at Errorf.
+func (t *trial) Fatal(args ...any) {
+	t.Helper()
+	t.Fatalf("%s", fmt.Sprint(args...))
+}
+
 // injected says that a fault was made.
 func (t *trial) injected(format string, args ...any) {
 	t.mu.Lock()

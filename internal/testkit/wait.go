@@ -1,7 +1,11 @@
 package testkit
 
 import (
+	"errors"
+	"math/rand/v2"
 	"net"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 )
@@ -41,11 +45,24 @@ func FreePort(t testing.TB) int {
 	return port
 }
 
+// freePort stays below the ports that systems give to outgoing connections (from 32768 on,
+// Linux; others begin higher): what is killed and started again wants its port back, and a
+// connection may have taken it in between.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	const from, to, tries = 12000, 32000, 100
+	var err error
+	for range tries {
+		port := from + rand.IntN(to-from)
+		if _, taken := given.LoadOrStore(port, true); taken {
+			continue
+		}
+		var l net.Listener
+		if l, err = net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port)); err == nil {
+			return port, l.Close()
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, errors.Join(errors.New("no free port was found"), err)
 }
+
+// given are the ports that this process gave away.
+var given sync.Map
