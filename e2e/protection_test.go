@@ -60,6 +60,26 @@ func TestImmutableIsReplaced(t *testing.T) {
 	}
 }
 
+// Rule 28: a protection is gone for the release after the one that took it away, although
+// nothing had to run for that one.
+func TestProtectionIsTakenAwayInTwoSteps(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	first := w.protected("small", database, stateful)
+	w.add("park")
+	w.wants(w.ends(first), "succeeded", "dev succeeded", "production succeeded")
+	second := w.protected("small", database, "")
+	w.push()
+	r := w.ends(second)
+	w.wants(r, "succeeded", "dev succeeded", "production succeeded")
+	if n := len(w.runsOf(r)); n != 0 {
+		t.Errorf("%d runs for a protection", n)
+	}
+	third := w.protected("small", renamed, "")
+	w.push()
+	w.wants(w.ends(third), "succeeded", "dev succeeded", "production succeeded")
+}
+
 // Rules 13 and 28: a commit that renames the database and takes its protection away in one
 // go is stopped before anything is changed, and an exception lets exactly that through,
 // once and in one environment.

@@ -29,20 +29,25 @@ func (s *Service) rules(ctx context.Context, run core.Run) ([]guard.Rules, error
 	}); err != nil {
 		return nil, err
 	}
+	// Where nothing had to run for a release, it is there without having been applied.
+	there := core.Release{Number: instance.Applied, Commit: instance.Commit}
+	if instance.Release.Number > there.Number {
+		there = instance.Release
+	}
 	var all []guard.Rules
-	if run.Release.Commit != "" && run.Release.Commit != instance.Commit {
+	if run.Release.Commit != "" && run.Release.Commit != there.Commit {
 		own, err := s.rulesOf(ctx, project, run, run.Release.Commit, fmt.Sprintf("%s of release %d", config.FileName, run.Release.Number))
 		if err != nil {
 			return nil, err
 		}
 		all = own
 	}
-	if instance.Commit != "" {
-		there, err := s.rulesOf(ctx, project, run, instance.Commit, fmt.Sprintf("%s of release %d, which is there now", config.FileName, instance.Applied))
+	if there.Commit != "" {
+		before, err := s.rulesOf(ctx, project, run, there.Commit, fmt.Sprintf("%s of release %d, which is there now", config.FileName, there.Number))
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, there...)
+		all = append(all, before...)
 	}
 	return all, nil
 }

@@ -239,7 +239,8 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 			next = replaceAlso(planned, judged.Replace)
 			return nil
 		}
-		planned.Checks = append(slices.Clone(planned.Checks), judged.Checks...) // this function may run twice
+		planned := planned
+		planned.Checks = slices.Concat(planned.Checks, judged.Checks)
 		run.Changes = core.Changes(planned.Changes)
 		run.NoChanges, run.HasPlan, run.PlanDigest = planned.NoChanges, true, planned.Digest
 		if err := s.putDoc(tx, id, "plan", planned.Plan); err != nil {
