@@ -13,12 +13,12 @@ type gate func(d *decider, p place) string
 
 // gates are all of rule 5, in the order in which people want to hear of them. Every
 // gate is asked again for each decision, so one that closes stops whoever has not
-// entered yet. Approvals (rule 11) and windows (rule 24) are further gates and belong
-// here; the guardrails (rule 28) choose with which configuration they are asked.
+// entered yet. Approvals (rule 11) are a further gate and belong here; the guardrails (rule 28) choose with which configuration they are asked.
 var gates = []gate{
 	projectGoesOn,
 	verifiedUpstream,
 	noHold,
+	windowOpen,
 }
 
 // admissible returns what a stage waits for apart from the lease, "" when it may enter.

@@ -8,7 +8,7 @@ const watchPause = 10 * time.Second
 
 // NextDue is when time alone makes something due, and so when Decide has to be asked
 // again even if nothing happens: the end of a bake, or of the pause before a bake's
-// verification is asked again. Zero: never.
+// verification is asked again, or the opening of a window that somebody waits for. Zero: never.
 func NextDue(s Snapshot, now time.Time) time.Time {
 	var next time.Time
 	earlier := func(t time.Time) {
@@ -20,6 +20,9 @@ func NextDue(s Snapshot, now time.Time) time.Time {
 		for j := range s.Rollouts[i].Stages {
 			st := &s.Rollouts[i].Stages[j]
 			if !baking(st) {
+				if !st.Status.Terminal() && alive(&s.Rollouts[i]) {
+					earlier(NextOpening(st.Config.Windows, now))
+				}
 				continue
 			}
 			if left := st.Config.Bake - st.Baked; left > 0 {

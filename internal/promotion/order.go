@@ -150,7 +150,10 @@ func (d *decider) work(p place) {
 		return
 	}
 	sum := survey(p.st)
-	started := d.start(p, sum)
+	started, closed := 0, d.closed(p)
+	if closed == "" {
+		started = d.start(p, sum)
+	}
 	switch {
 	case sum.unknown != nil:
 		d.set(p, core.StageUnknown, waitsForRecovery(p, sum.unknown))
@@ -160,6 +163,8 @@ func (d *decider) work(p place) {
 		d.endStage(p, worst(sum))
 	case sum.paused != nil:
 		d.set(p, core.StageRunning, waitsForAnswer(p, sum.paused))
+	case closed != "" && len(sum.startable) > 0:
+		d.set(p, core.StageRunning, closed) // what was applying has finished
 	case sum.count[toDo] > 0:
 		// Whatever these need is done, yet they cannot be judged: only a snapshot that
 		// is behind says so. The next one knows.

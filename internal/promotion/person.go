@@ -8,6 +8,7 @@ const (
 	forStopped  = "the project, which is stopped: "
 	forApproval = "approval to "
 	forAnswer   = "an answer to the verification of "
+	forWindow   = "the window of " // which opens by itself, and so is no person's
 )
 
 // ForPerson reports whether what a stage waits for comes from a person and from nobody

@@ -60,6 +60,9 @@ type Environment struct {
 	Bake  time.Duration
 	// Every: each commit goes through, in order (rule 6).
 	Every bool
+	// Windows are those of the release's own configuration and of the one that is there,
+	// all of which have to be open (rules 24 and 28).
+	Windows []Windows
 	// Sandbox environments never feed a promotion (rule 26).
 	Sandbox bool
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/terrace-cd/terrace/internal/config"
@@ -22,6 +23,7 @@ type snapshot struct {
 	rollouts  map[string]core.Rollout
 	stages    map[string]core.Stage
 	configs   map[string]*config.Config // by commit
+	verified  map[string]core.Release   // by environment
 	instances map[[2]string]core.InstanceState
 	runs      map[string][]core.Run // by stage, newest first
 	leased    map[string]bool       // stages that hold their environment's lease
@@ -39,7 +41,7 @@ const storeBakeEvery = 5 * time.Second
 
 func (w *worker) snapshot(ctx context.Context) (*snapshot, error) {
 	s := &snapshot{rollouts: map[string]core.Rollout{}, stages: map[string]core.Stage{}, configs: map[string]*config.Config{},
-		instances: map[[2]string]core.InstanceState{}, runs: map[string][]core.Run{}, leased: map[string]bool{}}
+		verified: map[string]core.Release{}, instances: map[[2]string]core.InstanceState{}, runs: map[string][]core.Run{}, leased: map[string]bool{}}
 	s.Environments = map[string]core.EnvironmentState{}
 	var open []core.Rollout
 	if err := w.Store.View(ctx, func(tx core.Tx) (err error) {
@@ -56,6 +58,16 @@ func (w *worker) snapshot(ctx context.Context) (*snapshot, error) {
 		}
 		if open, err = tx.Rollouts(w.project, true, 0); err != nil {
 			return err
+		}
+		for _, e := range environments {
+			if len(open) == 0 || e.Verified == 0 {
+				continue
+			}
+			release, err := tx.FindRelease(w.project, strconv.FormatInt(e.Verified, 10))
+			if err != nil && core.CodeOf(err) != core.NotFound {
+				return err
+			}
+			s.verified[e.Name] = release
 		}
 		needInstances := false
 		for _, ro := range open {
@@ -117,7 +129,11 @@ func (w *worker) rollout(ctx context.Context, s *snapshot, ro core.Rollout) (pro
 			Config: promotion.Environment{Name: st.Environment}}
 		for _, e := range cfg.Environments {
 			if e.Name == st.Environment {
-				stage.Config = promotion.Environment{Name: e.Name, After: e.After, Bake: e.Bake, Every: e.Queue == "every"}
+				stage.Config = promotion.Environment{Name: e.Name, After: e.After, Bake: e.Bake, Every: e.Queue == "every",
+					Windows: []promotion.Windows{wanted.Windows(cfg, e.Name)}}
+				if there := w.there(ctx, s, e.Name); there != nil && there != cfg {
+					stage.Config.Windows = append(stage.Config.Windows, wanted.Windows(there, e.Name))
+				}
 			}
 		}
 		if st.Status == core.StageBaking {
@@ -137,6 +153,26 @@ func (w *worker) rollout(ctx context.Context, s *snapshot, ro core.Rollout) (pro
 		out.Stages = append(out.Stages, stage)
 	}
 	return out, nil
+}
+
+// there is the configuration of the release that was verified last in an environment, which
+// judges what comes after it too (rule 28); nil when there is none.
+func (w *worker) there(ctx context.Context, s *snapshot, environment string) *config.Config {
+	release := s.verified[environment]
+	if release.Commit == "" {
+		return nil
+	}
+	cfg := s.configs[release.Commit]
+	if cfg == nil {
+		var err error
+		if cfg, err = w.Wanted.Config(ctx, s.project, release.Commit); err != nil {
+			// Nothing would ever enter again, were this an error.
+			w.Log.Warn("the release that is there cannot be read, and its windows are not known", "project", w.project, "environment", environment, "commit", release.Commit, "error", err)
+			return nil
+		}
+		s.configs[release.Commit] = cfg
+	}
+	return cfg
 }
 
 // accrue returns how much of a bake was measured and is not stored yet.

@@ -9,14 +9,21 @@ import (
 	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/guard"
+	"github.com/terrace-cd/terrace/internal/promotion"
+	"github.com/terrace-cd/terrace/internal/service/wanted"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
-// rules are those that judge a run's plan: of its own release, and of the release that is
-// there now, so that a release which takes a protection away still meets it once (rule 28).
-func (s *Service) rules(ctx context.Context, run core.Run) ([]guard.Rules, error) {
+// law is what judges a run: the configurations of its own release and of the release that
+// is there now, so that one which takes a protection away still meets it once (rule 28).
+type law struct {
+	rules   []guard.Rules
+	windows []promotion.Windows
+}
+
+func (s *Service) law(ctx context.Context, run core.Run) (l law, err error) {
 	if run.Kind != core.KindDeploy && run.Kind != core.KindDestroy {
-		return nil, nil // it changes nothing
+		return l, nil // it changes nothing
 	}
 	var project core.Project
 	var instance core.InstanceState
@@ -27,50 +34,44 @@ func (s *Service) rules(ctx context.Context, run core.Run) ([]guard.Rules, error
 		instance, err = tx.Instance(run.Project, run.Stack, run.Environment)
 		return err
 	}); err != nil {
-		return nil, err
+		return l, err
 	}
 	// Where nothing had to run for a release, it is there without having been applied.
 	there := core.Release{Number: instance.Applied, Commit: instance.Commit}
 	if instance.Release.Number > there.Number {
 		there = instance.Release
 	}
-	var all []guard.Rules
 	if run.Release.Commit != "" && run.Release.Commit != there.Commit {
-		own, err := s.rulesOf(ctx, project, run, run.Release.Commit, fmt.Sprintf("%s of release %d", config.FileName, run.Release.Number))
-		if err != nil {
-			return nil, err
+		if err := s.add(ctx, &l, project, run, run.Release.Commit, fmt.Sprintf("%s of release %d", config.FileName, run.Release.Number)); err != nil {
+			return l, err
 		}
-		all = own
 	}
 	if there.Commit != "" {
-		before, err := s.rulesOf(ctx, project, run, there.Commit, fmt.Sprintf("%s of release %d, which is there now", config.FileName, there.Number))
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, before...)
+		err = s.add(ctx, &l, project, run, there.Commit, fmt.Sprintf("%s of release %d, which is there now", config.FileName, there.Number))
 	}
-	return all, nil
+	return l, err
 }
 
-// rulesOf is empty for a release that does not have the stack.
-func (s *Service) rulesOf(ctx context.Context, p core.Project, run core.Run, commit, from string) (all []guard.Rules, err error) {
+// add adds what one configuration says. It has no rules for a stack that it does not have.
+func (s *Service) add(ctx context.Context, l *law, p core.Project, run core.Run, commit, from string) error {
 	cfg, err := s.Wanted.Config(ctx, p, commit)
 	if err != nil {
-		return nil, fmt.Errorf("what protects %s cannot be read: %w", run.Instance(), err)
+		return fmt.Errorf("what protects %s cannot be read: %w", run.Instance(), err)
 	}
+	l.windows = append(l.windows, wanted.Windows(cfg, run.Environment))
 	for _, stack := range cfg.Stacks {
 		if stack.Name == run.Stack {
-			all = append(all, guard.Rules{From: from, Immutable: stack.Immutable, Stateful: stack.Stateful, ZeroDowntime: stack.ZeroDowntime})
+			l.rules = append(l.rules, guard.Rules{From: from, Immutable: stack.Immutable, Stateful: stack.Stateful, ZeroDowntime: stack.ZeroDowntime})
 		}
 	}
-	return all, nil
+	return nil
 }
 
 // Forgotten is a state.Guard: a person's write of a state would forget these resources.
 func (s *Service) Forgotten(ctx context.Context, project, stack, environment string, addresses []string) ([]string, error) {
 	// Judged as a run would be whose plan forgets them.
 	run := core.Run{Project: project, Stack: stack, Environment: environment, Kind: core.KindDeploy}
-	rules, err := s.rules(ctx, run)
+	l, err := s.law(ctx, run)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +81,7 @@ func (s *Service) Forgotten(ctx context.Context, project, stack, environment str
 	}
 	var judged guard.Verdict
 	if err := s.Store.View(ctx, func(tx core.Tx) (err error) {
-		judged, err = s.judge(tx, run, planned, rules)
+		judged, err = s.judge(tx, run, planned, l)
 		return err
 	}); err != nil {
 		return nil, err
@@ -92,11 +93,11 @@ func (s *Service) Forgotten(ctx context.Context, project, stack, environment str
 }
 
 // judge is rules 12 to 14.
-func (s *Service) judge(tx core.Tx, run core.Run, planned wire.Planned, rules []guard.Rules) (guard.Verdict, error) {
-	if len(rules) == 0 {
+func (s *Service) judge(tx core.Tx, run core.Run, planned wire.Planned, l law) (guard.Verdict, error) {
+	if len(l.rules) == 0 {
 		return guard.Verdict{}, nil
 	}
-	in := guard.Input{Instance: run.Instance(), Plan: planned.Plan, Replaced: planned.Replaced, Rules: rules}
+	in := guard.Input{Instance: run.Instance(), Plan: planned.Plan, Replaced: planned.Replaced, Rules: l.rules}
 	all, err := tx.Exceptions(run.Project)
 	if err != nil {
 		return guard.Verdict{}, err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/promotion"
 	"github.com/terrace-cd/terrace/internal/service/state"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
@@ -200,7 +201,7 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 	}); err != nil {
 		return next, err
 	}
-	rules, err := s.rules(ctx, run)
+	l, err := s.law(ctx, run)
 	if err != nil {
 		return next, err
 	}
@@ -231,7 +232,7 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		if run.Status != core.RunChecking && !again {
 			return core.Errorf(core.Conflict, "%s is %s; a plan is not expected", id, run.Status)
 		}
-		judged, err := s.judge(tx, run, planned, rules)
+		judged, err := s.judge(tx, run, planned, l)
 		if err != nil {
 			return err
 		}
@@ -249,7 +250,7 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		if err := s.putDoc(tx, id, "checks", planned.Checks); err != nil {
 			return err
 		}
-		stop, err := s.mayApply(ctx, tx, run, planned)
+		stop, err := s.mayApply(ctx, tx, run, planned, l)
 		if err != nil {
 			return err
 		}
@@ -316,8 +317,8 @@ type verdict struct {
 }
 
 // mayApply is the last look before infrastructure changes: cancelling, the lease and
-// its fence (rule 4), order (rule 8), every check (rule 12).
-func (s *Service) mayApply(ctx context.Context, tx core.Tx, run core.Run, planned wire.Planned) (verdict, error) {
+// its fence (rule 4), order (rule 8), every check (rule 12), the window (rule 24).
+func (s *Service) mayApply(ctx context.Context, tx core.Tx, run core.Run, planned wire.Planned, l law) (verdict, error) {
 	if run.Cancel {
 		return verdict{core.RunCancelled, core.ByRunner, "cancelled", "cancelled by " + run.CancelBy + " before anything was changed"}, nil
 	}
@@ -345,6 +346,10 @@ func (s *Service) mayApply(ctx context.Context, tx core.Tx, run core.Run, planne
 	}
 	if environment.Entered > run.Release.Number {
 		return verdict{core.RunSuperseded, core.ByReconciler, "superseded", fmt.Sprintf("release %d, which is newer, has entered %s (rule 8)", environment.Entered, run.Environment)}, nil
+	}
+	if closed := promotion.ClosedUntil(run.Environment, l.windows, tx.Now()); closed != "" {
+		// The stage stays, and has it planned again.
+		return verdict{core.RunSuperseded, core.ByReconciler, "superseded", "nothing was applied: it came too late for " + closed}, nil
 	}
 	return verdict{}, nil
 }
