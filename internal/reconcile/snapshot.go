@@ -10,6 +10,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/promotion"
+	"github.com/terrace-cd/terrace/internal/service/law"
 	states "github.com/terrace-cd/terrace/internal/service/state"
 	"github.com/terrace-cd/terrace/internal/service/wanted"
 	"github.com/terrace-cd/terrace/internal/source"
@@ -130,10 +131,7 @@ func (w *worker) rollout(ctx context.Context, s *snapshot, ro core.Rollout) (pro
 		for _, e := range cfg.Environments {
 			if e.Name == st.Environment {
 				stage.Config = promotion.Environment{Name: e.Name, After: e.After, Bake: e.Bake, Every: e.Queue == "every",
-					Windows: []promotion.Windows{wanted.Windows(cfg, e.Name)}}
-				if there := w.there(ctx, s, e.Name); there != nil && there != cfg {
-					stage.Config.Windows = append(stage.Config.Windows, wanted.Windows(there, e.Name))
-				}
+					Windows: w.law(ctx, s, cfg, ro.Release, e.Name).Windows()}
 			}
 		}
 		if st.Status == core.StageBaking {
@@ -153,6 +151,15 @@ func (w *worker) rollout(ctx context.Context, s *snapshot, ro core.Rollout) (pro
 		out.Stages = append(out.Stages, stage)
 	}
 	return out, nil
+}
+
+// law is what judges a release that enters an environment.
+func (w *worker) law(ctx context.Context, s *snapshot, cfg *config.Config, r core.Release, environment string) law.Law {
+	l := law.Law{Sources: []law.Source{law.Of(cfg, environment, law.Entering(r))}}
+	if there := w.there(ctx, s, environment); there != nil && there != cfg {
+		l.Sources = append(l.Sources, law.Of(there, environment, law.There(s.verified[environment])))
+	}
+	return l
 }
 
 // there is the configuration of the release that was verified last in an environment, which

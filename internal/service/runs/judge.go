@@ -6,22 +6,15 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/guard"
-	"github.com/terrace-cd/terrace/internal/promotion"
-	"github.com/terrace-cd/terrace/internal/service/wanted"
+	"github.com/terrace-cd/terrace/internal/service/law"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
 // law is what judges a run: the configurations of its own release and of the release that
 // is there now, so that one which takes a protection away still meets it once (rule 28).
-type law struct {
-	rules   []guard.Rules
-	windows []promotion.Windows
-}
-
-func (s *Service) law(ctx context.Context, run core.Run) (l law, err error) {
+func (s *Service) law(ctx context.Context, run core.Run) (l law.Law, err error) {
 	if run.Kind != core.KindDeploy && run.Kind != core.KindDestroy {
 		return l, nil // it changes nothing
 	}
@@ -42,28 +35,23 @@ func (s *Service) law(ctx context.Context, run core.Run) (l law, err error) {
 		there = instance.Release
 	}
 	if run.Release.Commit != "" && run.Release.Commit != there.Commit {
-		if err := s.add(ctx, &l, project, run, run.Release.Commit, fmt.Sprintf("%s of release %d", config.FileName, run.Release.Number)); err != nil {
+		if err := s.add(ctx, &l, project, run, run.Release.Commit, law.Entering(run.Release)); err != nil {
 			return l, err
 		}
 	}
 	if there.Commit != "" {
-		err = s.add(ctx, &l, project, run, there.Commit, fmt.Sprintf("%s of release %d, which is there now", config.FileName, there.Number))
+		err = s.add(ctx, &l, project, run, there.Commit, law.There(there))
 	}
 	return l, err
 }
 
-// add adds what one configuration says. It has no rules for a stack that it does not have.
-func (s *Service) add(ctx context.Context, l *law, p core.Project, run core.Run, commit, from string) error {
+// add adds what one configuration says.
+func (s *Service) add(ctx context.Context, l *law.Law, p core.Project, run core.Run, commit, from string) error {
 	cfg, err := s.Wanted.Config(ctx, p, commit)
 	if err != nil {
 		return fmt.Errorf("what protects %s cannot be read: %w", run.Instance(), err)
 	}
-	l.windows = append(l.windows, wanted.Windows(cfg, run.Environment))
-	for _, stack := range cfg.Stacks {
-		if stack.Name == run.Stack {
-			l.rules = append(l.rules, guard.Rules{From: from, Immutable: stack.Immutable, Stateful: stack.Stateful, ZeroDowntime: stack.ZeroDowntime})
-		}
-	}
+	l.Sources = append(l.Sources, law.Of(cfg, run.Environment, from))
 	return nil
 }
 
@@ -93,11 +81,11 @@ func (s *Service) Forgotten(ctx context.Context, project, stack, environment str
 }
 
 // judge is rules 12 to 14.
-func (s *Service) judge(tx core.Tx, run core.Run, planned wire.Planned, l law) (guard.Verdict, error) {
-	if len(l.rules) == 0 {
+func (s *Service) judge(tx core.Tx, run core.Run, planned wire.Planned, l law.Law) (guard.Verdict, error) {
+	in := guard.Input{Instance: run.Instance(), Plan: planned.Plan, Replaced: planned.Replaced, Rules: l.Protection(run.Stack)}
+	if len(in.Rules) == 0 {
 		return guard.Verdict{}, nil
 	}
-	in := guard.Input{Instance: run.Instance(), Plan: planned.Plan, Replaced: planned.Replaced, Rules: l.rules}
 	all, err := tx.Exceptions(run.Project)
 	if err != nil {
 		return guard.Verdict{}, err

@@ -9,6 +9,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/promotion"
+	"github.com/terrace-cd/terrace/internal/service/law"
 	"github.com/terrace-cd/terrace/internal/service/state"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
@@ -318,7 +319,7 @@ type verdict struct {
 
 // mayApply is the last look before infrastructure changes: cancelling, the lease and
 // its fence (rule 4), order (rule 8), every check (rule 12), the window (rule 24).
-func (s *Service) mayApply(ctx context.Context, tx core.Tx, run core.Run, planned wire.Planned, l law) (verdict, error) {
+func (s *Service) mayApply(ctx context.Context, tx core.Tx, run core.Run, planned wire.Planned, l law.Law) (verdict, error) {
 	if run.Cancel {
 		return verdict{core.RunCancelled, core.ByRunner, "cancelled", "cancelled by " + run.CancelBy + " before anything was changed"}, nil
 	}
@@ -347,7 +348,7 @@ func (s *Service) mayApply(ctx context.Context, tx core.Tx, run core.Run, planne
 	if environment.Entered > run.Release.Number {
 		return verdict{core.RunSuperseded, core.ByReconciler, "superseded", fmt.Sprintf("release %d, which is newer, has entered %s (rule 8)", environment.Entered, run.Environment)}, nil
 	}
-	if closed := promotion.ClosedUntil(run.Environment, l.windows, tx.Now()); closed != "" {
+	if closed := promotion.ClosedUntil(run.Environment, l.Windows(), tx.Now()); closed != "" {
 		// The stage stays, and has it planned again.
 		return verdict{core.RunSuperseded, core.ByReconciler, "superseded", "nothing was applied: it came too late for " + closed}, nil
 	}
