@@ -3,6 +3,8 @@ package guard
 import (
 	"regexp"
 	"strings"
+
+	"github.com/terrace-cd/terrace/internal/statefile"
 )
 
 // Matches reports whether a pattern such as "democloud_server.*" means a resource.
@@ -25,34 +27,12 @@ var deposed = regexp.MustCompile(` \(deposed [0-9a-f]+\)$`)
 
 func candidates(address, resourceType string) []string {
 	address = deposed.ReplaceAllString(address, "")
-	plain := withoutKeys(address)
+	plain := statefile.WithoutKeys(address)
 	all := []string{address, plain, afterModules(address), afterModules(plain)}
 	if resourceType != "" {
 		all = append(all, resourceType)
 	}
 	return all
-}
-
-// withoutKeys takes [0] and ["a"] out of an address. A key may hold any text, brackets
-// included.
-func withoutKeys(address string) string {
-	var out strings.Builder
-	inside, quoted := false, false
-	for i := 0; i < len(address); i++ {
-		switch c := address[i]; {
-		case quoted && c == '\\':
-			i++
-		case inside && c == '"':
-			quoted = !quoted
-		case inside && !quoted && c == ']':
-			inside = false
-		case !inside && c == '[':
-			inside = true
-		case !inside:
-			out.WriteByte(c)
-		}
-	}
-	return out.String()
 }
 
 // afterModules is the part of an address after module.NAME, any number of times.
@@ -78,7 +58,7 @@ func afterModules(address string) string {
 
 // TypeOf is the type of the resource at an address.
 func TypeOf(address string) string {
-	resource := afterModules(withoutKeys(deposed.ReplaceAllString(address, "")))
+	resource := afterModules(statefile.WithoutKeys(deposed.ReplaceAllString(address, "")))
 	kind, _, _ := strings.Cut(resource, ".")
 	return kind
 }

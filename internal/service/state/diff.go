@@ -6,11 +6,10 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
-	"regexp"
 	"slices"
-	"strconv"
 
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/statefile"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
@@ -78,9 +77,9 @@ func (s *Service) Diff(ctx context.Context, project, stack, environment string, 
 		out.From = &v
 	}
 	out.To = Version(after, false)
-	d := differ{secret: map[string]bool{}}
-	d.learn(old)
-	d.learn(now)
+	d := differ{}
+	d.secrets.Learn(old)
+	d.secrets.Learn(now)
 	out.Resources = append(out.Resources, d.resources(old, now)...)
 	out.Outputs = append(out.Outputs, d.outputs(old, now)...)
 	return out, nil
@@ -88,7 +87,7 @@ func (s *Service) Diff(ctx context.Context, project, stack, environment string, 
 
 // contents is what a version holds; a version that says that the state was deleted, and
 // none at all, hold nothing.
-func (s *Service) contents(ctx context.Context, v core.StateVersion) (f contents, err error) {
+func (s *Service) contents(ctx context.Context, v core.StateVersion) (f statefile.File, err error) {
 	if v.Blob == "" {
 		return f, nil
 	}
@@ -96,9 +95,7 @@ func (s *Service) contents(ctx context.Context, v core.StateVersion) (f contents
 	if err != nil {
 		return f, err
 	}
-	decoder := json.NewDecoder(bytes.NewReader(content))
-	decoder.UseNumber()
-	if err := decoder.Decode(&f); err != nil {
+	if f, err = statefile.Read(content); err != nil {
 		return f, core.Errorf(core.Internal, "version %d cannot be read: %w", v.ID, err)
 	}
 	if f.Encrypted {
@@ -107,137 +104,11 @@ func (s *Service) contents(ctx context.Context, v core.StateVersion) (f contents
 	return f, nil
 }
 
-// contents is a state file with its attributes.
-type contents struct {
-	Outputs map[string]struct {
-		Value     any  `json:"value"`
-		Sensitive bool `json:"sensitive"`
-	} `json:"outputs"`
-	Resources []struct {
-		resource
-		Instances []held `json:"instances"`
-	} `json:"resources"`
-	Encrypted there `json:"encrypted_data"`
-}
-
-// held is a resource instance with its attributes.
-type held struct {
-	instance
-	Attributes map[string]any `json:"attributes"`
-	Sensitive  [][]pathStep   `json:"sensitive_attributes"`
-}
-
-// pathStep is a step of a path in sensitive_attributes: a name, or an index.
-type pathStep struct {
-	Type  string `json:"type"`
-	Value any    `json:"value"`
-}
-
-func (f contents) instances() map[string]held {
-	all := map[string]held{}
-	for _, r := range f.Resources {
-		for _, i := range r.Instances {
-			all[r.address(i.instance)] = i
-		}
-	}
-	return all
-}
-
 // differ compares two states without telling what is secret in either.
-type differ struct {
-	secret map[string]bool // values
-}
+type differ struct{ secrets statefile.Secrets }
 
-// secretName is how attributes are called that states do not always mark.
-var secretName = regexp.MustCompile(`(?i)passw|secret|token|private_?key|credential|passphrase|access_?key|api_?key|connection_?string|certificate_?key|user_?data`)
-
-// shortest is the length from which a value is looked for elsewhere: "1" or "true" would
-// hide half a state.
-const shortest = 6
-
-func (d differ) learn(f contents) {
-	for _, o := range f.Outputs {
-		if o.Sensitive {
-			d.keep(o.Value)
-		}
-	}
-	for _, i := range f.instances() {
-		for path, value := range flat(i.Attributes) {
-			if i.marked(path) || secretName.MatchString(path) {
-				d.keep(value)
-			}
-		}
-	}
-}
-
-func (d differ) keep(value any) {
-	for _, v := range flat(value) {
-		if text, ok := v.(string); ok && len(text) >= shortest {
-			d.secret[text] = true
-		}
-	}
-}
-
-// marked reports whether the state says that an attribute is sensitive, or what it is in.
-func (i held) marked(path string) bool {
-	for _, steps := range i.Sensitive {
-		prefix := ""
-		for _, s := range steps {
-			switch v := s.Value.(type) {
-			case string:
-				prefix = join(prefix, v)
-			case map[string]any: // an index: {"value": 0, "type": "number"}
-				if n, ok := v["value"].(json.Number); ok {
-					prefix += "[" + n.String() + "]"
-				} else if text, ok := v["value"].(string); ok {
-					prefix = join(prefix, text)
-				}
-			}
-		}
-		if path == prefix || len(path) > len(prefix) && path[:len(prefix)] == prefix && (path[len(prefix)] == '.' || path[len(prefix)] == '[') {
-			return true
-		}
-	}
-	return false
-}
-
-func join(prefix, name string) string {
-	if prefix == "" {
-		return name
-	}
-	return prefix + "." + name
-}
-
-// flat maps the paths of a value's leaves to them, as they are written in configurations:
-// tags.Name, list[0]. An empty list or map is a leaf.
-func flat(value any) map[string]any {
-	all := map[string]any{}
-	var walk func(path string, value any)
-	walk = func(path string, value any) {
-		switch v := value.(type) {
-		case map[string]any:
-			for name, inner := range v {
-				walk(join(path, name), inner)
-			}
-			if len(v) > 0 {
-				return
-			}
-		case []any:
-			for i, inner := range v {
-				walk(path+"["+strconv.Itoa(i)+"]", inner)
-			}
-			if len(v) > 0 {
-				return
-			}
-		}
-		all[path] = value
-	}
-	walk("", value)
-	return all
-}
-
-func (d differ) resources(old, now contents) (changes []wire.StateChange) {
-	was, is := old.instances(), now.instances()
+func (d *differ) resources(old, now statefile.File) (changes []wire.StateChange) {
+	was, is := old.Instances(), now.Instances()
 	for _, address := range sortedKeys(was, is) {
 		a, before := was[address]
 		b, after := is[address]
@@ -249,7 +120,7 @@ func (d differ) resources(old, now contents) (changes []wire.StateChange) {
 			c.Action = "removed"
 		default:
 			c.Action = "changed"
-			c.Attributes = d.attributes(flat(a.Attributes), flat(b.Attributes), func(path string) bool { return a.marked(path) || b.marked(path) })
+			c.Attributes = d.attributes(statefile.Flat(a.Attributes), statefile.Flat(b.Attributes), func(path string) bool { return a.Marked(path) || b.Marked(path) })
 			if a.Status != b.Status {
 				c.Action = cmp.Or(b.Status, "untainted")
 			} else if len(c.Attributes) == 0 {
@@ -261,7 +132,7 @@ func (d differ) resources(old, now contents) (changes []wire.StateChange) {
 	return changes
 }
 
-func (d differ) outputs(old, now contents) []wire.StateAttribute {
+func (d *differ) outputs(old, now statefile.File) []wire.StateAttribute {
 	was, is, sensitive := map[string]any{}, map[string]any{}, map[string]bool{}
 	for name, o := range old.Outputs {
 		was[name], sensitive[name] = o.Value, o.Sensitive
@@ -272,7 +143,7 @@ func (d differ) outputs(old, now contents) []wire.StateAttribute {
 	return d.attributes(was, is, func(name string) bool { return sensitive[name] })
 }
 
-func (d differ) attributes(was, is map[string]any, marked func(string) bool) (all []wire.StateAttribute) {
+func (d *differ) attributes(was, is map[string]any, marked func(string) bool) (all []wire.StateAttribute) {
 	for _, path := range sortedKeys(was, is) {
 		a, before := was[path]
 		b, after := is[path]
@@ -280,7 +151,7 @@ func (d differ) attributes(was, is map[string]any, marked func(string) bool) (al
 		if before == after && bytes.Equal(x, y) {
 			continue
 		}
-		change := wire.StateAttribute{Path: path, Sensitive: marked(path) || secretName.MatchString(path) || d.secretIn(a) || d.secretIn(b)}
+		change := wire.StateAttribute{Path: path, Sensitive: marked(path) || statefile.NamedSecret(path) || d.secrets.In(a) || d.secrets.In(b)}
 		if !change.Sensitive {
 			if before {
 				change.Before = x
@@ -292,27 +163,6 @@ func (d differ) attributes(was, is map[string]any, marked func(string) bool) (al
 		all = append(all, change)
 	}
 	return all
-}
-
-func (d differ) secretIn(value any) bool {
-	for _, v := range flat(value) {
-		if s, ok := v.(string); ok && d.hides(s) {
-			return true
-		}
-	}
-	return false
-}
-
-func (d differ) hides(s string) bool {
-	if d.secret[s] {
-		return true
-	}
-	for secret := range d.secret {
-		if bytes.Contains([]byte(s), []byte(secret)) {
-			return true
-		}
-	}
-	return false
 }
 
 func text(value any) json.RawMessage {
