@@ -3,7 +3,6 @@
 package guard
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -123,7 +122,7 @@ func (in Input) stateful(v *Verdict) {
 			continue
 		}
 		clean = false
-		address := deposed.ReplaceAllString(r.Address, "")
+		address := withoutDeposed(r.Address)
 		if i := slices.IndexFunc(in.Exceptions, func(e Exception) bool { return e.Address == address }); i >= 0 {
 			if !slices.Contains(v.Used, in.Exceptions[i].ID) {
 				v.Used = append(v.Used, in.Exceptions[i].ID)
@@ -150,29 +149,6 @@ func (in Input) immutable(v *Verdict) {
 				in.Instance, r.Address, by.pattern, by.from)
 		case r.Action == "replace" && slices.Contains(in.Replaced, r.Address):
 			v.add(Immutable, Pass, "%s is replaced instead of changed in place (immutable = [%q] in %s)", r.Address, by.pattern, by.from)
-		}
-	}
-}
-
-// zeroDowntime is the second half of rule 14: what is destroyed before its replacement is
-// there is missing in between, and so is whatever hangs on it.
-func (in Input) zeroDowntime(v *Verdict) {
-	var strict string
-	for _, r := range in.Rules {
-		if r.ZeroDowntime {
-			strict = cmp.Or(strict, r.From)
-		}
-	}
-	for _, r := range in.Plan.Resources {
-		if r.Action != "replace" || r.Order != "destroy_first" {
-			continue
-		}
-		switch {
-		case strict != "":
-			v.add(ZeroDowntime, Deny, "%s would destroy %s before its replacement is there%s. That gap is forbidden: zero_downtime = true in %s. Give the resource a lifecycle block with create_before_destroy = true; where two cannot exist at once (a fixed name, a single address), let the name differ, or set zero_downtime = false for the commit",
-				in.Instance, r.Address, because(r), strict)
-		case in.who(r, Rules.immutable) != nil:
-			v.add(ZeroDowntime, Warn, "%s is destroyed before its replacement is there; without a gap: a lifecycle block with create_before_destroy = true", r.Address)
 		}
 	}
 }

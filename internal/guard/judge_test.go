@@ -82,25 +82,55 @@ var (
 	inward = wire.ResourceChange{Address: "democloud_server.web[0]", Action: "update"}
 )
 
+// server is replaced without a gap of its own.
+func server() wire.ResourceChange {
+	return wire.ResourceChange{Address: "democloud_server.web[0]", Action: "replace", Order: "create_first", Reason: "replace_by_request"}
+}
+
+// balancer depends on it.
+func balancer(action, order string) wire.ResourceChange {
+	r := wire.ResourceChange{Address: "democloud_load_balancer.web", Action: action, Order: order, DependsOn: []string{"democloud_server.web"}}
+	switch action {
+	case "replace":
+		r.Reason, r.Attrs = "replace_because_cannot_update", []wire.AttrChange{{Path: "server", Forces: true}}
+	case "delete":
+		r.Reason = "delete_because_no_resource_config"
+	}
+	return r
+}
+
 // TestMessages keeps what each rule says as a golden file: what, where, why, and what to do.
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	for name, in := range map[string]guard.Input{
-		"13-block-removed":      {Plan: plan(gone), Rules: []guard.Rules{now}},
-		"13-module-removed":     {Plan: plan(wire.ResourceChange{Address: "democloud_database.main", Action: "delete", Reason: "delete_because_no_module"}), Rules: []guard.Rules{now}},
-		"13-count-lowered":      {Plan: plan(wire.ResourceChange{Address: "democloud_database.main[1]", Action: "delete", Reason: "delete_because_count_index"}), Rules: []guard.Rules{now}},
-		"13-stack-removed":      {Plan: plan(wire.ResourceChange{Address: "democloud_database.main", Action: "delete"}), Rules: []guard.Rules{now}},
-		"13-forgotten":          {Plan: plan(wire.ResourceChange{Address: "democloud_database.main", Action: "forget"}), Rules: []guard.Rules{now}},
-		"13-replaced":           {Plan: plan(wire.ResourceChange{Address: "democloud_database.main", Action: "replace", Order: "create_first", Reason: "replace_because_cannot_update", Attrs: []wire.AttrChange{{Path: "size", Forces: true}}}), Rules: []guard.Rules{now}},
-		"13-tainted":            {Plan: plan(wire.ResourceChange{Address: "democloud_database.main", Action: "replace", Order: "create_first", Reason: "replace_because_tainted"}), Rules: []guard.Rules{now}},
-		"13-exception":          {Plan: plan(gone), Rules: []guard.Rules{now}, Exceptions: []guard.Exception{{"x-0", "democloud_database.other"}, {"x-1", "democloud_database.main"}}},
-		"13-nothing-protected":  {Plan: plan(wire.ResourceChange{Address: "democloud_server.a", Action: "delete"}, wire.ResourceChange{Address: "democloud_database.main", Action: "update"}), Rules: []guard.Rules{now}},
-		"13-moved-and-replaced": {Plan: plan(wire.ResourceChange{Address: "democloud_store.main", Previous: "democloud_database.main", Action: "replace", Order: "create_first", Reason: "replace_by_triggers"}), Rules: []guard.Rules{now}},
-		"14-replaced-instead":   {Plan: plan(wire.ResourceChange{Address: "democloud_server.web[0]", Action: "replace", Order: "create_first", Reason: "replace_by_request"}), Replaced: []string{"democloud_server.web[0]"}, Rules: []guard.Rules{now}},
-		"14-not-replaced":       {Plan: plan(inward), Replaced: []string{"democloud_server.web[0]"}, Rules: []guard.Rules{now}},
-		"14-gap":                {Plan: plan(wire.ResourceChange{Address: "democloud_server.web[0]", Action: "replace", Order: "destroy_first", Reason: "replace_by_request"}), Replaced: []string{"democloud_server.web[0]"}, Rules: []guard.Rules{now}},
-		"14-zero-downtime":      {Plan: plan(wire.ResourceChange{Address: "democloud_load_balancer.web", Action: "replace", Order: "destroy_first", Reason: "replace_because_cannot_update", Attrs: []wire.AttrChange{{Path: "name", Forces: true}}}), Rules: []guard.Rules{now, before}},
-		"28-unprotected":        {Plan: plan(wire.ResourceChange{Address: "democloud_network.main", Action: "delete", Reason: "delete_because_no_resource_config"}), Rules: []guard.Rules{now, before}},
+		"13-block-removed":             {Plan: plan(gone), Rules: []guard.Rules{now}},
+		"13-module-removed":            {Plan: plan(wire.ResourceChange{Address: "democloud_database.main", Action: "delete", Reason: "delete_because_no_module"}), Rules: []guard.Rules{now}},
+		"13-count-lowered":             {Plan: plan(wire.ResourceChange{Address: "democloud_database.main[1]", Action: "delete", Reason: "delete_because_count_index"}), Rules: []guard.Rules{now}},
+		"13-stack-removed":             {Plan: plan(wire.ResourceChange{Address: "democloud_database.main", Action: "delete"}), Rules: []guard.Rules{now}},
+		"13-forgotten":                 {Plan: plan(wire.ResourceChange{Address: "democloud_database.main", Action: "forget"}), Rules: []guard.Rules{now}},
+		"13-replaced":                  {Plan: plan(wire.ResourceChange{Address: "democloud_database.main", Action: "replace", Order: "create_first", Reason: "replace_because_cannot_update", Attrs: []wire.AttrChange{{Path: "size", Forces: true}}}), Rules: []guard.Rules{now}},
+		"13-tainted":                   {Plan: plan(wire.ResourceChange{Address: "democloud_database.main", Action: "replace", Order: "create_first", Reason: "replace_because_tainted"}), Rules: []guard.Rules{now}},
+		"13-exception":                 {Plan: plan(gone), Rules: []guard.Rules{now}, Exceptions: []guard.Exception{{"x-0", "democloud_database.other"}, {"x-1", "democloud_database.main"}}},
+		"13-nothing-protected":         {Plan: plan(wire.ResourceChange{Address: "democloud_server.a", Action: "delete"}, wire.ResourceChange{Address: "democloud_database.main", Action: "update"}), Rules: []guard.Rules{now}},
+		"13-moved-and-replaced":        {Plan: plan(wire.ResourceChange{Address: "democloud_store.main", Previous: "democloud_database.main", Action: "replace", Order: "create_first", Reason: "replace_by_triggers"}), Rules: []guard.Rules{now}},
+		"14-replaced-instead":          {Plan: plan(wire.ResourceChange{Address: "democloud_server.web[0]", Action: "replace", Order: "create_first", Reason: "replace_by_request"}), Replaced: []string{"democloud_server.web[0]"}, Rules: []guard.Rules{now}},
+		"14-not-replaced":              {Plan: plan(inward), Replaced: []string{"democloud_server.web[0]"}, Rules: []guard.Rules{now}},
+		"14-gap":                       {Plan: plan(wire.ResourceChange{Address: "democloud_server.web[0]", Action: "replace", Order: "destroy_first", Reason: "replace_by_request"}), Replaced: []string{"democloud_server.web[0]"}, Rules: []guard.Rules{now}},
+		"14-zero-downtime":             {Plan: plan(wire.ResourceChange{Address: "democloud_load_balancer.web", Action: "replace", Order: "destroy_first", Reason: "replace_because_cannot_update", Attrs: []wire.AttrChange{{Path: "name", Forces: true}}}), Rules: []guard.Rules{now, before}},
+		"14-dependent-destroyed-first": {Plan: plan(server(), balancer("replace", "destroy_first")), Replaced: []string{"democloud_server.web[0]"}, Rules: []guard.Rules{now}},
+		"14-dependent-updated":         {Plan: plan(server(), balancer("update", "")), Replaced: []string{"democloud_server.web[0]"}, Rules: []guard.Rules{now, before}},
+		"14-dependent-gone":            {Plan: plan(server(), balancer("delete", "")), Replaced: []string{"democloud_server.web[0]"}, Rules: []guard.Rules{now}},
+		"14-dependent-gone-strict":     {Plan: plan(server(), balancer("delete", "")), Rules: []guard.Rules{now, before}},
+		"14-dependent-scaled-in": {Plan: plan(server(), wire.ResourceChange{Address: "democloud_dns_record.web[2]", Action: "delete", Reason: "delete_because_count_index", DependsOn: []string{"democloud_server.web"}}),
+			Rules: []guard.Rules{now, before}},
+		"14-dependent-key-renamed": {Plan: plan(server(), wire.ResourceChange{Address: `democloud_dns_record.web["a"]`, Action: "delete", Reason: "delete_because_each_key", DependsOn: []string{"democloud_server.web"}},
+			wire.ResourceChange{Address: `democloud_dns_record.web["b"]`, Action: "create", DependsOn: []string{"democloud_server.web"}}), Rules: []guard.Rules{before}},
+		"14-dependency-destroyed-first": {Plan: plan(wire.ResourceChange{Address: "democloud_network.main", Action: "replace", Order: "destroy_first", Reason: "replace_because_tainted"},
+			wire.ResourceChange{Address: "democloud_server.web[0]", Action: "replace", Order: "create_first", DependsOn: []string{"democloud_network.main"}}), Rules: []guard.Rules{now}},
+		"14-chain-strict": {Plan: plan(server(), balancer("replace", "destroy_first"),
+			wire.ResourceChange{Address: "democloud_dns_record.web", Action: "update", DependsOn: []string{"democloud_load_balancer.web", "democloud_server.web"}},
+			wire.ResourceChange{Address: "democloud_dns_record.api", Action: "update", DependsOn: []string{"democloud_load_balancer.web"}}), Rules: []guard.Rules{before}},
+		"28-unprotected": {Plan: plan(wire.ResourceChange{Address: "democloud_network.main", Action: "delete", Reason: "delete_because_no_resource_config"}), Rules: []guard.Rules{now, before}},
 	} {
 		in.Instance = "web@production"
 		v := guard.Judge(in)

@@ -25,10 +25,14 @@ func Matches(pattern, address, resourceType string) bool {
 // deposed is what a plan adds to the address of an object that a replacement has left.
 var deposed = regexp.MustCompile(` \(deposed [0-9a-f]+\)$`)
 
+func withoutDeposed(address string) string { return deposed.ReplaceAllString(address, "") }
+
+// plain is an address as the code writes it.
+func plain(address string) string { return statefile.WithoutKeys(withoutDeposed(address)) }
+
 func candidates(address, resourceType string) []string {
-	address = deposed.ReplaceAllString(address, "")
-	plain := statefile.WithoutKeys(address)
-	all := []string{address, plain, afterModules(address), afterModules(plain)}
+	address = withoutDeposed(address)
+	all := []string{address, plain(address), afterModules(address), afterModules(plain(address))}
 	if resourceType != "" {
 		all = append(all, resourceType)
 	}
@@ -58,7 +62,7 @@ func afterModules(address string) string {
 
 // TypeOf is the type of the resource at an address.
 func TypeOf(address string) string {
-	resource := afterModules(statefile.WithoutKeys(deposed.ReplaceAllString(address, "")))
+	resource := afterModules(plain(address))
 	kind, _, _ := strings.Cut(resource, ".")
 	return kind
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/statefile"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
@@ -42,6 +43,8 @@ type document struct {
 	OutputChanges   map[string]change         `json:"output_changes"`
 	Variables       map[string]map[string]any `json:"variables"`
 	Errored         bool                      `json:"errored"`
+	Configuration   configuration             `json:"configuration"`
+	PriorState      priorState                `json:"prior_state"`
 }
 
 type resourceChange struct {
@@ -91,6 +94,7 @@ func Parse(data []byte) (*Parsed, error) {
 		count(&p.Plan.Changes, r.Action)
 		p.Plan.Resources = append(p.Plan.Resources, r)
 	}
+	p.dependencies(doc)
 	for _, name := range slices.Sorted(keys(doc.OutputChanges)) {
 		c := doc.OutputChanges[name]
 		if c.action() == "no-op" {
@@ -113,6 +117,23 @@ func Parse(data []byte) (*Parsed, error) {
 	}
 	slices.Sort(p.Sensitive)
 	return p, nil
+}
+
+// dependencies says of every change which of the replaced resources it depends on.
+func (p *Parsed) dependencies(doc document) {
+	replaced := map[string]bool{}
+	for _, r := range p.Plan.Resources {
+		if r.Action == "replace" {
+			replaced[statefile.WithoutKeys(r.Address)] = true
+		}
+	}
+	if len(replaced) == 0 {
+		return
+	}
+	on := readGraph(doc.Configuration, doc.PriorState).among(slices.Sorted(keys(replaced)))
+	for i := range p.Plan.Resources {
+		p.Plan.Resources[i].DependsOn = on.from(statefile.WithoutKeys(p.Plan.Resources[i].Address))
+	}
 }
 
 // read converts one resource. effect is "" when applying would do nothing to it.

@@ -214,8 +214,11 @@ type ResourceChange struct {
 	Order   string `json:"order,omitempty" doc:"of a replacement: create_first or destroy_first"`
 	Reason  string `json:"reason,omitempty"`
 	// Previous is the address that it had before, when that is another.
-	Previous string       `json:"previous_address,omitempty"`
-	Attrs    []AttrChange `json:"attributes"`
+	Previous string `json:"previous_address,omitempty"`
+	// DependsOn are the resources that the plan replaces and that this one depends on,
+	// directly or not.
+	DependsOn []string     `json:"depends_on,omitempty" doc:"which of the replaced resources it depends on, without the keys of count and for_each; 100 at most"`
+	Attrs     []AttrChange `json:"attributes"`
 }
 
 // AttrChange is one attribute. Before and After are JSON texts, shortened and masked.
