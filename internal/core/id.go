@@ -16,6 +16,7 @@ const (
 	PrefixToken   = "tok"
 
 	PrefixException = "x"
+	PrefixFreeze    = "fz"
 )
 
 var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)

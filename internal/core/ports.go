@@ -32,6 +32,7 @@ type Tx interface {
 	States
 	OwnStates
 	Exceptions
+	Freezes
 	Tokens
 	Events
 	Logs
@@ -80,7 +81,7 @@ type Rollouts interface {
 	SetRolloutCancel(id string) error
 
 	Stage(id string) (Stage, error)
-	// UpdateStage writes Status, WaitsFor, Fence, Started, Finished and Baked where
+	// UpdateStage writes Status, WaitsFor, Waits, Skips, Fence, Started, Finished and Baked where
 	// the stored status is from; Conflict otherwise.
 	UpdateStage(s Stage, from StageStatus) error
 
@@ -138,6 +139,16 @@ type Exceptions interface {
 	// EndException notes who used it, "" when a person took it back. Conflict when it has
 	// ended already, NotFound when the project has none with that ID.
 	EndException(project, id, usedBy string, at time.Time) error
+}
+
+// Freezes stores freezes that people set; those of configurations are not stored.
+type Freezes interface {
+	AddFreeze(Freeze) error
+	// Freezes returns those of a project, newest first, also those that are over.
+	Freezes(project string) ([]Freeze, error)
+	// LiftFreeze notes who lifted it. Conflict when somebody has already, NotFound when the
+	// project has none with that ID.
+	LiftFreeze(project, id, by string, at time.Time) error
 }
 
 // States stores state versions, locks and recovery slots.

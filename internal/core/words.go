@@ -124,6 +124,8 @@ type Stage struct {
 	Position    int // in promotion order, from 0
 	Status      StageStatus
 	WaitsFor    string // for a person; "" when it waits for nothing
+	Waits       []Wait // all that it waits for, in the order in which that can end
+	Skips       []Skip // what people said about its gates (rule 23), oldest first
 	Fence       int64  // of the environment lease; 0 until admitted
 	Started     time.Time
 	Finished    time.Time
@@ -162,6 +164,11 @@ type EnvironmentState struct {
 	Hold     *Hold
 	Entered  int64 // number of the newest release that was admitted (rule 8)
 	Verified int64 // number of the newest release verified here (rules 5 and 21)
+	// Ahead is the number of the release that entered though it was not verified in the
+	// environments of AheadOf, which catch up before ordinary promotion goes on (rule 23);
+	// 0 and nil when none did since.
+	Ahead   int64
+	AheadOf []string
 }
 
 // InstanceState is what the store knows of a stack in an environment.

@@ -53,7 +53,7 @@ func (w *world) admit(d Admit) bool {
 		}
 	}
 	e.Stage, e.Entered = st.ID, ro.Release.Number
-	st.Status, st.WaitsFor = core.StageRunning, ""
+	st.Status, st.WaitsFor, st.Waits = core.StageRunning, "", nil
 	return true
 }
 
@@ -246,7 +246,7 @@ func (w *world) setStage(d SetStage) bool {
 		}
 		w.endStage(ro, st, d.Status)
 	}
-	st.Status, st.WaitsFor = d.Status, d.WaitsFor
+	st.Status, st.WaitsFor, st.Waits = d.Status, d.WaitsFor, d.Waits
 	return true
 }
 

@@ -1,15 +1,13 @@
 package promotion
 
 import (
-	"fmt"
-
 	"github.com/terrace-cd/terrace/internal/core"
 )
 
-// A gate says what a stage waits for before it may enter its environment, or "" when
+// A gate says what a stage waits for before it may enter its environment, nothing when
 // it has nothing against it. The lease (rule 4) and the order of releases (rules 6
 // and 7) are not gates of one stage: see superseding.go.
-type gate func(d *decider, p place) string
+type gate func(d *decider, p place) []core.Wait
 
 // gates are all of rule 5, in the order in which people want to hear of them. Every
 // gate is asked again for each decision, so one that closes stops whoever has not
@@ -21,43 +19,44 @@ var gates = []gate{
 	windowOpen,
 }
 
-// admissible returns what a stage waits for apart from the lease, "" when it may enter.
-func (d *decider) admissible(p place) string {
+// obstacles returns all that a stage waits for apart from the lease and its turn, nothing
+// when it may enter.
+func (d *decider) obstacles(p place) (all []core.Wait) {
 	for _, g := range gates {
-		if why := g(d, p); why != "" {
-			return why
-		}
+		all = append(all, g(d, p)...)
 	}
-	return ""
+	return all
 }
 
 // projectGoesOn is rule 2: nothing enters anything while the project is stopped.
-func projectGoesOn(d *decider, _ place) string {
+func projectGoesOn(d *decider, _ place) []core.Wait {
 	if d.Stopped == "" {
-		return ""
+		return nil
 	}
-	return forStopped + d.Stopped
+	return []core.Wait{stoppedWait(d.Project, d.Stopped)}
 }
 
 // verifiedUpstream is the heart of rule 5: the release is verified, its bake
 // included, in every environment named in after. A stage becomes succeeded only after
 // both, so its status is the answer; a rollout that tries a release again also takes
 // the earlier rollout's verification. Rule 26: a sandbox proves nothing.
-func verifiedUpstream(d *decider, p place) string {
+func verifiedUpstream(d *decider, p place) (all []core.Wait) {
 	for _, name := range p.st.Config.After {
 		up := p.ro.stage(name)
 		switch {
 		case up != nil && up.Config.Sandbox:
-			return name + ", which is a sandbox and never feeds a promotion"
+			all = append(all, deadEndWait(name, aSandbox, p.number()))
 		case d.verified(p.ro, name):
 		case up == nil || !up.Status.Terminal():
-			return name + ": not verified yet"
+			all = append(all, upstreamWait(name, p.number()))
 		default:
-			return fmt.Sprintf("%s, which %s", name, ended(up.Status))
+			all = append(all, deadEndWait(name, ended(up.Status), p.number()))
 		}
 	}
-	return ""
+	return all
 }
+
+const aSandbox = "is a sandbox and never feeds a promotion"
 
 // verified reports whether a rollout's release has passed an environment.
 func (d *decider) verified(ro *Rollout, name string) bool {
@@ -72,30 +71,33 @@ func (d *decider) verified(ro *Rollout, name string) bool {
 	return ro.Release.Number > 0 && d.Environments[name].Verified == ro.Release.Number
 }
 
-// unreachable says why a waiting stage can never enter any more, "" when it still may:
-// an environment before it ended badly, or can never be entered itself.
-func (d *decider) unreachable(p place) string {
-	return d.unreachableIn(p.ro, p.st, len(p.ro.Stages))
+// unreachable says why a waiting stage can never enter any more, nothing when it still
+// may: an environment before it ended badly, or can never be entered itself.
+func (d *decider) unreachable(p place) []core.Wait {
+	if name, why := d.unreachableIn(p.ro, p.st, len(p.ro.Stages)); name != "" {
+		return []core.Wait{deadEndWait(name, why, p.number())}
+	}
+	return nil
 }
 
-func (d *decider) unreachableIn(ro *Rollout, st *Stage, depth int) string {
+func (d *decider) unreachableIn(ro *Rollout, st *Stage, depth int) (name, why string) {
 	for _, name := range st.Config.After {
 		up := ro.stage(name)
 		switch {
 		case up != nil && up.Config.Sandbox:
-			return name + ", which is a sandbox and never feeds a promotion"
+			return name, aSandbox
 		case d.verified(ro, name):
 		case up == nil:
-			return name + ", which this release does not go through"
+			return name, "this release does not go through"
 		case up.Status.Terminal():
-			return fmt.Sprintf("%s, which %s", name, ended(up.Status))
+			return name, ended(up.Status)
 		case up.Status == core.StageWaiting && depth > 0:
-			if why := d.unreachableIn(ro, up, depth-1); why != "" {
-				return name + ", which waits for " + why
+			if further, why := d.unreachableIn(ro, up, depth-1); further != "" {
+				return name, "waits for " + further + ", which " + why
 			}
 		}
 	}
-	return ""
+	return "", ""
 }
 
 // stage finds a rollout's stage by its environment.

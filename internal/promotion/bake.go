@@ -1,7 +1,6 @@
 package promotion
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/terrace-cd/terrace/internal/core"
@@ -9,13 +8,6 @@ import (
 
 // baking reports whether everything in a stage is done and only time has to pass.
 func baking(st *Stage) bool { return st.Status == core.StageBaking }
-
-// waitsForAnswer is rule 16: an inconclusive verification is never a pass. It pauses
-// the stage, which keeps its lease, until it is asked again.
-func waitsForAnswer(p place, in *Instance) string {
-	return fmt.Sprintf(forAnswer+"%s, which was inconclusive%s: terrace rollout start --commit %d asks again",
-		core.InstanceName(in.Stack, p.st.Config.Name), because(in.Run), p.number())
-}
 
 func because(r *Run) string {
 	line, _, _ := strings.Cut(r.Message, "\n")
@@ -58,7 +50,7 @@ func (d *decider) bake(p place) {
 		return
 	case len(fallen) > 0:
 		stopWatches(d, live)
-		d.set(p, core.StageBaking, fmt.Sprintf("nothing: verification of %s failed during the bake", core.InstanceName(fallen[0].Stack, p.st.Config.Name)))
+		d.set(p, core.StageBaking, fallenWait(p, fallen[0]))
 		return
 	case over && len(live)+len(unanswered) == 0:
 		d.endStage(p, core.StageSucceeded)
@@ -75,25 +67,11 @@ func (d *decider) bake(p place) {
 			}
 		}
 	}
-	waits := waitsForBake(p)
-	if len(unanswered) > 0 {
-		waits = fmt.Sprintf("verification of %s, which could not be answered%s and is asked again",
-			core.InstanceName(unanswered[0].Stack, p.st.Config.Name), because(unanswered[0].Watch))
+	var waits []core.Wait
+	for _, in := range unanswered {
+		waits = append(waits, unansweredWait(p, in))
 	}
-	d.set(p, core.StageBaking, waits)
-}
-
-// waitsForBake leaves out how much is left: that changes all the time, and what a
-// stage waits for is stored.
-func waitsForBake(p place) string {
-	text := p.st.Config.Bake.String() // 10m0s
-	if short, ok := strings.CutSuffix(text, "m0s"); ok {
-		text = short + "m"
-	}
-	if short, ok := strings.CutSuffix(text, "h0m"); ok {
-		text = short + "h"
-	}
-	return "the end of its bake (" + text + ")"
+	d.set(p, core.StageBaking, append(waits, bakeWait(p, d.now))...)
 }
 
 func (d *decider) watch(p place, in Instance) {

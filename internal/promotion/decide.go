@@ -47,11 +47,13 @@ func (d *decider) add(x Decision) { d.out = append(d.out, x) }
 
 // set decides a stage's status and what it waits for, when either differs from what
 // is stored.
-func (d *decider) set(p place, status core.StageStatus, waitsFor string) {
-	if p.st.Status == status && p.st.WaitsFor == waitsFor {
+func (d *decider) set(p place, status core.StageStatus, waits ...core.Wait) {
+	waits = continued(waits, p.st.Waits, d.now)
+	text := Text(waits)
+	if p.st.Status == status && p.st.WaitsFor == text && same(p.st.Waits, waits) {
 		return
 	}
-	d.add(SetStage{Rollout: p.ro.ID, Stage: p.st.ID, From: p.st.Status, Status: status, WaitsFor: waitsFor})
+	d.add(SetStage{Rollout: p.ro.ID, Stage: p.st.ID, From: p.st.Status, Status: status, WaitsFor: text, Waits: waits})
 }
 
 // alive reports whether a rollout takes part in promotion at all.

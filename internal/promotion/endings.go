@@ -24,7 +24,7 @@ func (d *decider) endStage(p place, status core.StageStatus) {
 	if status != core.StageSucceeded {
 		d.holdFor(p)
 	}
-	d.set(p, status, "")
+	d.set(p, status)
 }
 
 // cancel is how a stage with the lease ends for a person: every run and watch is asked
@@ -52,9 +52,9 @@ func (d *decider) cancel(p place) {
 	sum := survey(p.st)
 	switch {
 	case sum.unknown != nil:
-		d.set(p, core.StageUnknown, waitsForRecovery(p, sum.unknown))
+		d.set(p, core.StageUnknown, recoveryWait(p, sum.unknown))
 	case waiting:
-		d.set(p, p.st.Status, "its runs, which were asked to stop")
+		d.set(p, p.st.Status, stoppingWait(p))
 	case sum.broken():
 		d.endStage(p, worst(sum))
 	default:
@@ -69,7 +69,7 @@ func (d *decider) sweep(ro *Rollout) {
 	}
 	for i := range ro.Stages {
 		if p := (place{ro, &ro.Stages[i]}); p.st.Status == core.StageWaiting {
-			d.set(p, core.StageCancelled, "")
+			d.set(p, core.StageCancelled)
 		}
 	}
 }
@@ -93,7 +93,7 @@ func (d *decider) rolloutStatus(ro *Rollout) core.RolloutStatus {
 	for i := range ro.Stages {
 		st := &ro.Stages[i]
 		count[st.Status]++
-		waits := st.Status == core.StageWaiting && (ro.Cancel || d.unreachable(place{ro, st}) == "")
+		waits := st.Status == core.StageWaiting && (ro.Cancel || d.unreachable(place{ro, st}) == nil)
 		goesOn = goesOn || waits || st.Status.HoldsLease()
 	}
 	switch {

@@ -9,12 +9,12 @@ import (
 // noHold is the last part of rule 5, with rule 22: what a failure set is passed by
 // a newer release, which is the correction, and by a rollout that a person started on
 // purpose. What a person or a rollback set is passed by nobody.
-func noHold(d *decider, p place) string {
+func noHold(d *decider, p place) []core.Wait {
 	hold := d.Environments[p.st.Config.Name].Hold
 	if hold == nil || passes(p, *hold) {
-		return ""
+		return nil
 	}
-	return fmt.Sprintf(forHold+"%s: %s", p.st.Config.Name, hold.Reason)
+	return []core.Wait{holdWait(p.st.Config.Name, *hold)}
 }
 
 func passes(p place, hold core.Hold) bool {

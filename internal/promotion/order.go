@@ -1,9 +1,6 @@
 package promotion
 
 import (
-	"fmt"
-	"strings"
-
 	"github.com/terrace-cd/terrace/internal/core"
 )
 
@@ -151,26 +148,26 @@ func (d *decider) work(p place) {
 	}
 	sum := survey(p.st)
 	started, closed := 0, d.closed(p)
-	if closed == "" {
+	if len(closed) == 0 {
 		started = d.start(p, sum)
 	}
 	switch {
 	case sum.unknown != nil:
-		d.set(p, core.StageUnknown, waitsForRecovery(p, sum.unknown))
+		d.set(p, core.StageUnknown, recoveryWait(p, sum.unknown))
 	case sum.unfinished > 0 || started > 0:
-		d.set(p, core.StageRunning, waitsForApproval(p, sum.approval))
+		d.set(p, core.StageRunning, approvalWaits(p, sum.approval)...)
 	case sum.broken():
 		d.endStage(p, worst(sum))
 	case sum.paused != nil:
-		d.set(p, core.StageRunning, waitsForAnswer(p, sum.paused))
-	case closed != "" && len(sum.startable) > 0:
-		d.set(p, core.StageRunning, closed) // what was applying has finished
+		d.set(p, core.StageRunning, answerWait(p, *sum.paused))
+	case len(closed) > 0 && len(sum.startable) > 0:
+		d.set(p, core.StageRunning, closed...) // what was applying has finished
 	case sum.count[toDo] > 0:
 		// Whatever these need is done, yet they cannot be judged: only a snapshot that
 		// is behind says so. The next one knows.
-		d.set(p, core.StageRunning, "")
+		d.set(p, core.StageRunning)
 	case p.st.Config.Bake > 0 && sum.ran:
-		d.set(p, core.StageBaking, waitsForBake(p))
+		d.set(p, core.StageBaking, bakeWait(p, d.now))
 	default:
 		d.endStage(p, core.StageSucceeded)
 	}
@@ -189,29 +186,4 @@ func (d *decider) start(p place, sum summary) int {
 		n++
 	}
 	return n
-}
-
-func waitsForRecovery(p place, in *Instance) string {
-	name := core.InstanceName(in.Stack, p.st.Config.Name)
-	switch {
-	case in.Run == nil:
-		return name + ", whose outcome is unknown: terrace run list shows the run to recover"
-	case in.Run.Kind == core.KindRecover && !in.Run.Status.Terminal():
-		return fmt.Sprintf("%s, which is being recovered by %s", name, in.Run.ID)
-	case in.Run.Status == core.RunUnknown:
-		return fmt.Sprintf("%s, whose outcome is unknown: terrace run recover %s", name, in.Run.ID)
-	}
-	return fmt.Sprintf("%s, whose outcome is unknown after %s: terrace run show %[2]s", name, in.Run.ID)
-}
-
-func waitsForApproval(p place, waiting []Instance) string {
-	var texts []string
-	for _, in := range waiting {
-		what := "apply"
-		if in.Run.Kind == core.KindDestroy {
-			what = "destroy"
-		}
-		texts = append(texts, fmt.Sprintf(forApproval+"%s %s: terrace approve %s", what, core.InstanceName(in.Stack, p.st.Config.Name), in.Run.ID))
-	}
-	return strings.Join(texts, "; ")
 }

@@ -38,8 +38,9 @@ type Rollout struct {
 type Stage struct {
 	ID     string
 	Status core.StageStatus
-	// WaitsFor is what is stored, so that only changes are decided on.
+	// WaitsFor and Waits are what is stored, so that only changes are decided on.
 	WaitsFor string
+	Waits    []core.Wait
 	Baked    time.Duration
 	Config   Environment
 	// Instances is filled for stages that hold their environment's lease.
@@ -145,7 +146,8 @@ type StopWatch struct{ Run string }
 type SetStage struct {
 	Rollout, Stage string
 	From, Status   core.StageStatus
-	WaitsFor       string
+	WaitsFor       string // Waits in one line
+	Waits          []core.Wait
 }
 
 // SetRollout moves a rollout to Status.

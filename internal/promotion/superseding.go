@@ -1,8 +1,6 @@
 package promotion
 
 import (
-	"fmt"
-
 	"github.com/terrace-cd/terrace/internal/core"
 )
 
@@ -17,22 +15,21 @@ func (d *decider) queue(name string, waiting, holders []place) *place {
 	for _, p := range waiting {
 		if by := d.overtakenBy(p, waiting); by != 0 {
 			d.add(Supersede{Rollout: p.ro.ID, Stage: p.st.ID, By: by})
-		} else if why := d.unreachable(p); why != "" {
-			d.set(p, core.StageWaiting, why)
+		} else if why := d.unreachable(p); why != nil {
+			d.set(p, core.StageWaiting, why...)
 		} else {
 			line = append(line, p)
 		}
 	}
-	why := make([]string, len(line))
+	waits := make([][]core.Wait, len(line))
 	var first, next *place // first: the oldest that may not be skipped
 	for i := range line {
 		p := &line[i]
-		why[i] = d.admissible(*p)
-		switch {
-		case why[i] != "":
-		case first != nil && first.number() < p.number():
-			why[i] = fmt.Sprintf("release %d, which goes first (%s)", first.number(), mayNotBeSkipped(first))
-		default:
+		waits[i] = d.obstacles(*p)
+		if first != nil && first.number() < p.number() {
+			waits[i] = append(waits[i], orderWait(name, first.number(), mayNotBeSkipped(first)))
+		}
+		if len(waits[i]) == 0 {
 			next = p
 		}
 		if first == nil && mayNotBeSkipped(p) != "" {
@@ -40,11 +37,11 @@ func (d *decider) queue(name string, waiting, holders []place) *place {
 		}
 	}
 	for i, p := range line {
-		switch {
-		case why[i] != "":
-			d.set(p, core.StageWaiting, why[i])
-		case len(holders) > 0:
-			d.set(p, core.StageWaiting, fmt.Sprintf("the lease of %s, held by release %d (%s)", name, holders[0].number(), holders[0].st.Status))
+		if len(holders) > 0 {
+			waits[i] = append(waits[i], leaseWait(name, holders[0]))
+		}
+		if len(waits[i]) > 0 {
+			d.set(p, core.StageWaiting, waits[i]...)
 		}
 	}
 	for _, p := range waiting {

@@ -1,9 +1,10 @@
 package promotion
 
 import (
-	"fmt"
 	"slices"
 	"time"
+
+	"github.com/terrace-cd/terrace/internal/core"
 )
 
 // Window is when an environment may change, by the wall clock of a zone (rule 24).
@@ -68,23 +69,20 @@ func NextOpening(all []Windows, t time.Time) time.Time {
 }
 
 // windowOpen is rule 24 at admission.
-func windowOpen(d *decider, p place) string { return d.closed(p) }
+func windowOpen(d *decider, p place) []core.Wait { return d.closed(p) }
 
-// closed says until when an environment may not change, "" when it may.
-func (d *decider) closed(p place) string {
-	return ClosedUntil(p.st.Config.Name, p.st.Config.Windows, d.now)
+// closed says until when an environment may not change, nothing when it may.
+func (d *decider) closed(p place) []core.Wait {
+	return Closed(p.st.Config.Name, p.st.Config.Windows, d.now)
 }
 
-// ClosedUntil says that an environment may not change now, and when it may, "" when it may.
-func ClosedUntil(environment string, all []Windows, now time.Time) string {
-	switch next := NextOpening(all, now); {
-	case next.Equal(now):
-		return ""
-	case next.IsZero():
-		return fmt.Sprintf(forWindow+"%s, which does not open in the next two weeks", environment)
-	default:
-		return fmt.Sprintf(forWindow+"%s, which opens at %s", environment, next.In(all[0].zone()).Format("15:04 on Monday, 2 January (MST)"))
+// Closed says that an environment may not change now, and when it may, nothing when it may.
+func Closed(environment string, all []Windows, now time.Time) []core.Wait {
+	next := NextOpening(all, now)
+	if next.Equal(now) {
+		return nil
 	}
+	return []core.Wait{windowWait(environment, next, all[0].zone())}
 }
 
 func (ws Windows) zone() *time.Location {

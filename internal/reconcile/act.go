@@ -102,7 +102,7 @@ func (w *worker) admit(tx core.Tx, s *snapshot, d promotion.Admit) error {
 	if err := tx.PutEnvironment(environment); err != nil {
 		return err
 	}
-	stage.Status, stage.WaitsFor, stage.Started = core.StageRunning, "", tx.Now()
+	stage.Status, stage.WaitsFor, stage.Waits, stage.Started = core.StageRunning, "", nil, tx.Now()
 	if err := tx.UpdateStage(stage, core.StageWaiting); err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (w *worker) setStage(tx core.Tx, s *snapshot, d promotion.SetStage) error {
 	}
 	release := s.rollouts[d.Rollout].Release
 	changed := stage.Status != d.Status
-	stage.Status, stage.WaitsFor = d.Status, d.WaitsFor
+	stage.Status, stage.WaitsFor, stage.Waits = d.Status, d.WaitsFor, d.Waits
 	if a := w.bakes[d.Stage]; a != nil && d.From == core.StageBaking {
 		stage.Baked += a.pending
 		a.pending = 0

@@ -126,7 +126,7 @@ func (w *worker) rollout(ctx context.Context, s *snapshot, ro core.Rollout) (pro
 	}
 	for _, st := range ro.Stages {
 		s.stages[st.ID] = st
-		stage := promotion.Stage{ID: st.ID, Status: st.Status, WaitsFor: st.WaitsFor, Baked: st.Baked, Parallel: cfg.Project.Parallel,
+		stage := promotion.Stage{ID: st.ID, Status: st.Status, WaitsFor: st.WaitsFor, Waits: st.Waits, Baked: st.Baked, Parallel: cfg.Project.Parallel,
 			Config: promotion.Environment{Name: st.Environment}}
 		for _, e := range cfg.Environments {
 			if e.Name == st.Environment {

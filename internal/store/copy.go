@@ -39,6 +39,7 @@ var tables = []table{
 	{"secrets", "project, environment, name", ""},
 	{"own_states", "project, environment, stack", ""},
 	{"exceptions", "id", ""},
+	{"freezes", "id", ""},
 	{"leases", "name", ""},
 	{"keys", "id", ""},
 	{"settings", "name", ""},

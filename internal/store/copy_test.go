@@ -36,6 +36,7 @@ func fillAll(t *testing.T, db *DB) {
 			tx.PutSecret("shop", "dev", "TOKEN", make([]byte, 300)),
 			tx.PutOwnState(core.OwnState{Project: "shop", Stack: "db", Environment: "dev", Backend: "s3", Lineage: "x", Serial: 4, Seen: now}),
 			tx.AddException(core.Exception{ID: "x-1", Project: "shop", Stack: "db", Environment: "dev", Address: "a.b", Reason: "r", By: "user:ana", Created: now, Expires: now.Add(time.Hour)}),
+			tx.AddFreeze(core.Freeze{ID: "fz-1", Project: "shop", From: now, Reason: "r", By: "user:ana", Created: now}),
 			tx.PutSetting("id", "one"),
 			tx.AddKey(core.StoredKey{ID: "k-1", Kind: core.SealKey, Master: "m", Wrapped: []byte{0, 255}, Made: now}),
 		}

@@ -8,7 +8,7 @@ import (
 
 const (
 	rolloutSelect = "SELECT x.id, " + joinedRelease + ", x.status, x.actor, x.manual, x.cancel, x.created, x.finished FROM rollouts" + joinRelease
-	stageColumns  = "id, rollout, project, environment, position, status, waits_for, fence, started, finished, baked"
+	stageColumns  = "id, rollout, project, environment, position, status, waits_for, waits, skips, fence, started, finished, baked"
 )
 
 func scanRollout(r row) (v core.Rollout, err error) {
@@ -19,7 +19,7 @@ func scanRollout(r row) (v core.Rollout, err error) {
 }
 
 func scanStage(r row) (s core.Stage, err error) {
-	return s, r.Scan(&s.ID, &s.Rollout, &s.Project, &s.Environment, &s.Position, &s.Status, &s.WaitsFor, &s.Fence,
+	return s, r.Scan(&s.ID, &s.Rollout, &s.Project, &s.Environment, &s.Position, &s.Status, &s.WaitsFor, (*items[core.Wait])(&s.Waits), (*items[core.Skip])(&s.Skips), &s.Fence,
 		into(&s.Started), into(&s.Finished), &s.Baked)
 }
 
@@ -31,8 +31,8 @@ func (t *tx) AddRollout(v core.Rollout) error {
 	}
 	for _, s := range v.Stages {
 		if err := t.add("stage "+s.ID+" of "+v.ID+" cannot be added: it exists, or another stage holds the lease of "+s.Environment,
-			"INSERT INTO stages ("+stageColumns+") VALUES ("+placeholders(11)+")",
-			s.ID, v.ID, v.Project, s.Environment, s.Position, s.Status, prose(s.WaitsFor), s.Fence, micros(s.Started), micros(s.Finished), int64(s.Baked)); err != nil {
+			"INSERT INTO stages ("+stageColumns+") VALUES ("+placeholders(13)+")",
+			s.ID, v.ID, v.Project, s.Environment, s.Position, s.Status, prose(s.WaitsFor), items[core.Wait](s.Waits), items[core.Skip](s.Skips), s.Fence, micros(s.Started), micros(s.Finished), int64(s.Baked)); err != nil {
 			return err
 		}
 	}
@@ -96,8 +96,8 @@ func (t *tx) Stage(id string) (core.Stage, error) {
 }
 
 func (t *tx) UpdateStage(s core.Stage, from core.StageStatus) error {
-	n, err := t.exec("UPDATE stages SET status = ?, waits_for = ?, fence = ?, started = ?, finished = ?, baked = ? WHERE id = ? AND status = ?",
-		s.Status, prose(s.WaitsFor), s.Fence, micros(s.Started), micros(s.Finished), int64(s.Baked), s.ID, from)
+	n, err := t.exec("UPDATE stages SET status = ?, waits_for = ?, waits = ?, skips = ?, fence = ?, started = ?, finished = ?, baked = ? WHERE id = ? AND status = ?",
+		s.Status, prose(s.WaitsFor), items[core.Wait](s.Waits), items[core.Skip](s.Skips), s.Fence, micros(s.Started), micros(s.Finished), int64(s.Baked), s.ID, from)
 	switch {
 	case core.CodeOf(err) == core.Conflict:
 		return core.Errorf(core.Conflict, "another stage holds the lease of %s: %w", s.Environment, err)
@@ -116,12 +116,12 @@ func (t *tx) guard(what, query, id, from string) error {
 	return core.Errorf(core.Conflict, "%s is %s, not %s", what, status, from)
 }
 
-const environmentColumns = "project, name, fence, stage, hold_kind, hold_reason, hold_actor, hold_since, hold_release, entered, verified"
+const environmentColumns = "project, name, fence, stage, hold_kind, hold_reason, hold_actor, hold_since, hold_release, entered, verified, ahead, ahead_of"
 
 func scanEnvironment(r row) (e core.EnvironmentState, err error) {
 	var kind *core.HoldKind
 	var hold core.Hold
-	err = r.Scan(&e.Project, &e.Name, &e.Fence, &e.Stage, &kind, &hold.Reason, &hold.By, into(&hold.Since), &hold.Release, &e.Entered, &e.Verified)
+	err = r.Scan(&e.Project, &e.Name, &e.Fence, &e.Stage, &kind, &hold.Reason, &hold.By, into(&hold.Since), &hold.Release, &e.Entered, &e.Verified, &e.Ahead, (*items[string])(&e.AheadOf))
 	if kind != nil {
 		hold.Kind = *kind
 		e.Hold = &hold
@@ -149,11 +149,12 @@ func (t *tx) PutEnvironment(e core.EnvironmentState) error {
 		hold = *e.Hold
 		kind = &hold.Kind
 	}
-	n, err := t.exec("INSERT INTO environments ("+environmentColumns+") VALUES ("+placeholders(11)+`) ON CONFLICT (project, name) DO UPDATE SET
+	n, err := t.exec("INSERT INTO environments ("+environmentColumns+") VALUES ("+placeholders(13)+`) ON CONFLICT (project, name) DO UPDATE SET
 		fence = excluded.fence, stage = excluded.stage, hold_kind = excluded.hold_kind, hold_reason = excluded.hold_reason, hold_actor = excluded.hold_actor,
-		hold_since = excluded.hold_since, hold_release = excluded.hold_release, entered = excluded.entered, verified = excluded.verified
+		hold_since = excluded.hold_since, hold_release = excluded.hold_release, entered = excluded.entered, verified = excluded.verified,
+		ahead = excluded.ahead, ahead_of = excluded.ahead_of
 		WHERE excluded.fence >= environments.fence`,
-		e.Project, e.Name, e.Fence, e.Stage, kind, prose(hold.Reason), hold.By, micros(hold.Since), hold.Release, e.Entered, e.Verified)
+		e.Project, e.Name, e.Fence, e.Stage, kind, prose(hold.Reason), hold.By, micros(hold.Since), hold.Release, e.Entered, e.Verified, e.Ahead, items[string](e.AheadOf))
 	if err == nil && n == 0 {
 		return core.Errorf(core.Conflict, "the lease of %s was given again since: fence %d is stale", e.Name, e.Fence)
 	}

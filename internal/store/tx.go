@@ -190,6 +190,31 @@ func (c *timeColumn) Scan(v any) error {
 	return nil
 }
 
+// items is how a list is stored: as a JSON array, [] when empty.
+type items[T any] []T
+
+// Value implements driver.Valuer.
+func (l items[T]) Value() (driver.Value, error) {
+	if len(l) == 0 {
+		return "[]", nil
+	}
+	b, err := json.Marshal([]T(l))
+	return string(b), err
+}
+
+// Scan implements sql.Scanner. An empty array becomes nil.
+func (l *items[T]) Scan(v any) error {
+	s, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("a list is stored as %T", v)
+	}
+	*l = nil
+	if s == "[]" {
+		return nil
+	}
+	return json.Unmarshal([]byte(s), (*[]T)(l))
+}
+
 // facts is how a map of strings is stored: as a JSON object, {} when empty.
 type facts map[string]string
 

@@ -103,9 +103,22 @@ type Stage struct {
 	Status      string    `json:"status" enum:"waiting,running,baking,succeeded,failed,errored,cancelled,superseded,unknown"`
 	WaitsFor    string    `json:"waits_for"`
 	ForPerson   bool      `json:"for_person,omitempty" doc:"what it waits for comes from a person only"`
+	Waits       []Wait    `json:"waits,omitempty" doc:"all that it waits for, in the order in which that can end"`
 	Started     time.Time `json:"started,omitzero"`
 	Finished    time.Time `json:"finished,omitzero"`
 	BakedFor    string    `json:"baked_for,omitempty"`
+}
+
+// Wait is one thing that a stage waits for.
+type Wait struct {
+	Gate      string    `json:"gate" enum:"project,upstream,hold,freeze,window,skip,order,lease,approval,verification,unknown,bake,runs"`
+	On        string    `json:"on" doc:"what it is about: an environment, an instance, a run, a release"`
+	What      string    `json:"what" doc:"for people; continues: waits for"`
+	Since     time.Time `json:"since"`
+	Until     time.Time `json:"until,omitzero" doc:"when time alone ends it"`
+	OpensBy   string    `json:"opens_by,omitempty" doc:"the command, or what has to happen, that ends it"`
+	ForPerson bool      `json:"for_person,omitempty" doc:"it ends by what a person does and by nothing else"`
+	Who       []string  `json:"who,omitempty" doc:"who it has to come from; missing: anybody who operates the project"`
 }
 
 // Rollout is the journey of one release.

@@ -30,11 +30,18 @@ func Rollout(ro core.Rollout) wire.Rollout {
 	out := wire.Rollout{ID: ro.ID, Project: ro.Project, Release: Release(ro.Release), Status: string(ro.Status), By: ro.By,
 		Created: ro.Created, Finished: ro.Finished, Stages: []wire.Stage{}}
 	for _, st := range ro.Stages {
-		stage := wire.Stage{ID: st.ID, Environment: st.Environment, Status: string(st.Status), WaitsFor: st.WaitsFor, ForPerson: promotion.ForPerson(st.WaitsFor), Started: st.Started, Finished: st.Finished}
+		stage := wire.Stage{ID: st.ID, Environment: st.Environment, Status: string(st.Status), WaitsFor: st.WaitsFor, ForPerson: promotion.ForPerson(st.Waits), Waits: waits(st.Waits), Started: st.Started, Finished: st.Finished}
 		if st.Baked > 0 {
 			stage.BakedFor = st.Baked.String()
 		}
 		out.Stages = append(out.Stages, stage)
+	}
+	return out
+}
+
+func waits(all []core.Wait) (out []wire.Wait) {
+	for _, w := range all {
+		out = append(out, wire.Wait{Gate: string(w.Gate), On: w.On, What: w.What, Since: w.Since, Until: w.Until, OpensBy: w.OpensBy, ForPerson: w.ForPerson, Who: w.Who})
 	}
 	return out
 }

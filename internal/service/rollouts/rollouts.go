@@ -95,7 +95,7 @@ func (s *Service) Start(ctx context.Context, by, project, ref string) (core.Roll
 // approval is under way: asking again must not take away the plan that is to be approved.
 func paused(tx core.Tx, ro core.Rollout) (bool, error) {
 	for _, st := range ro.Stages {
-		if st.Status != core.StageRunning || st.WaitsFor == "" {
+		if st.Status != core.StageRunning || !slices.ContainsFunc(st.Waits, func(w core.Wait) bool { return w.Gate == core.GateVerification }) {
 			continue
 		}
 		runs, err := tx.Runs(core.RunFilter{Project: ro.Project, Stage: st.ID})

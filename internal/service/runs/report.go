@@ -348,9 +348,9 @@ func (s *Service) mayApply(ctx context.Context, tx core.Tx, run core.Run, planne
 	if environment.Entered > run.Release.Number {
 		return verdict{core.RunSuperseded, core.ByReconciler, "superseded", fmt.Sprintf("release %d, which is newer, has entered %s (rule 8)", environment.Entered, run.Environment)}, nil
 	}
-	if closed := promotion.ClosedUntil(run.Environment, l.Windows(), tx.Now()); closed != "" {
+	if closed := promotion.Closed(run.Environment, l.Windows(), tx.Now()); len(closed) > 0 {
 		// The stage stays, and has it planned again.
-		return verdict{core.RunSuperseded, core.ByReconciler, "superseded", "nothing was applied: it came too late for " + closed}, nil
+		return verdict{core.RunSuperseded, core.ByReconciler, "superseded", "nothing was applied: it came too late for " + promotion.Text(closed)}, nil
 	}
 	return verdict{}, nil
 }

@@ -78,6 +78,10 @@ func stages(t *testing.T, s core.Store) {
 			return err
 		}
 		first.Status, first.WaitsFor, first.Fence, first.Started, first.Baked = core.StageRunning, "a run", 7, at, 90*time.Second+1
+		first.Waits = []core.Wait{
+			{Gate: core.GateHold, On: "dev", What: "a hold on dev: \"é\"", Since: at, OpensBy: "terrace unhold dev", ForPerson: true, Who: []string{"group:platform"}},
+			{Gate: core.GateWindow, On: "dev", What: "the window", Since: at, Until: at.Add(time.Hour)}}
+		first.Skips = []core.Skip{{Gates: []core.Gate{core.GateHold, core.GateBake}, By: "user:ana", Reason: "it burns", At: at, Second: "user:ben", SecondReason: "so it does", SecondAt: at}}
 		return tx.UpdateStage(first, core.StageWaiting)
 	})
 	view(t, s, func(tx core.Tx) error {
@@ -113,7 +117,7 @@ func environments(t *testing.T, s core.Store) {
 		equal(t, "an environment never seen", e, core.EnvironmentState{Project: "shop", Name: "dev"})
 		return err
 	})
-	dev := core.EnvironmentState{Project: "shop", Name: "dev", Fence: 5, Stage: "st-1", Entered: 4, Verified: 3,
+	dev := core.EnvironmentState{Project: "shop", Name: "dev", Fence: 5, Stage: "st-1", Entered: 4, Verified: 3, Ahead: 4, AheadOf: []string{"staging", "load"},
 		Hold: &core.Hold{Kind: core.HoldFailure, Reason: "web@dev failed", By: "server", Since: at, Release: 4}}
 	update(t, s, func(tx core.Tx) error {
 		if err := tx.PutEnvironment(core.EnvironmentState{Project: "shop", Name: "staging"}); err != nil {

@@ -51,6 +51,7 @@ func Run(t *testing.T, open Open) {
 		{"locks", locks},
 		{"held", held},
 		{"exceptions", exceptions},
+		{"freezes", freezes},
 		{"racing for a lock", lockRace},
 		{"recovered states", recovereds},
 		{"own states", ownStates},

@@ -1,0 +1,202 @@
+package promotion
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/terrace-cd/terrace/internal/core"
+)
+
+// What stages wait for, as data. Every text is made here.
+
+// stoppedWait is rule 2.
+func stoppedWait(project, why string) core.Wait {
+	return core.Wait{Gate: core.GateProject, On: project, What: "the project, which is stopped: " + why,
+		OpensBy: "terrace project acknowledge " + project, ForPerson: true}
+}
+
+// upstreamWait is rule 5 while the environment before may still be verified.
+func upstreamWait(name string, release int64) core.Wait {
+	return core.Wait{Gate: core.GateUpstream, On: name, What: name + ": not verified yet",
+		OpensBy: fmt.Sprintf("release %d verified in %s, its bake included", release, name)}
+}
+
+// deadEndWait is an environment before that will not be verified by this rollout any more.
+func deadEndWait(name, why string, release int64) core.Wait {
+	return core.Wait{Gate: core.GateUpstream, On: name, What: name + ", which " + why,
+		OpensBy: fmt.Sprintf("a newer release, or: terrace rollout start --commit %d", release)}
+}
+
+// holdWait is rule 22.
+func holdWait(environment string, hold core.Hold) core.Wait {
+	w := core.Wait{Gate: core.GateHold, On: environment, What: fmt.Sprintf("a hold on %s: %s", environment, hold.Reason),
+		OpensBy: "terrace unhold " + environment, ForPerson: true}
+	if hold.Kind == core.HoldFailure {
+		w.OpensBy = fmt.Sprintf("a newer release, or: terrace rollout start --commit %d, or: terrace unhold %s", hold.Release, environment)
+	}
+	return w
+}
+
+// windowWait is rule 24. A zero opening is none that can be foreseen.
+func windowWait(environment string, opening time.Time, zone *time.Location) core.Wait {
+	w := core.Wait{Gate: core.GateWindow, On: environment, Until: opening.UTC(), OpensBy: "the opening of the window"}
+	if opening.IsZero() {
+		w.Until = opening
+		w.What = fmt.Sprintf("the window of %s, which does not open in the next two weeks", environment)
+		return w
+	}
+	w.What = fmt.Sprintf("the window of %s, which opens at %s", environment, moment(opening, zone))
+	return w
+}
+
+// moment is a time as people plan with it.
+func moment(t time.Time, zone *time.Location) string {
+	return t.In(zone).Format("15:04 on Monday, 2 January (MST)")
+}
+
+// orderWait is rules 6 and 7.
+func orderWait(environment string, first int64, why string) core.Wait {
+	return core.Wait{Gate: core.GateOrder, On: release(first), What: fmt.Sprintf("release %d, which goes first (%s)", first, why),
+		OpensBy: fmt.Sprintf("the end of release %d in %s", first, environment)}
+}
+
+// leaseWait is rule 4.
+func leaseWait(environment string, holder place) core.Wait {
+	return core.Wait{Gate: core.GateLease, On: release(holder.number()),
+		What:    fmt.Sprintf("the lease of %s, held by release %d (%s)", environment, holder.number(), holder.st.Status),
+		OpensBy: fmt.Sprintf("the end of release %d in %s", holder.number(), environment)}
+}
+
+func release(n int64) string { return fmt.Sprintf("release %d", n) }
+
+// approvalWaits is rule 11, one for each run.
+func approvalWaits(p place, waiting []Instance) (all []core.Wait) {
+	for _, in := range waiting {
+		what := "apply"
+		if in.Run.Kind == core.KindDestroy {
+			what = "destroy"
+		}
+		all = append(all, core.Wait{Gate: core.GateApproval, On: in.Run.ID, What: fmt.Sprintf("approval to %s %s", what, p.instance(in)),
+			OpensBy: "terrace approve " + in.Run.ID, ForPerson: true})
+	}
+	return all
+}
+
+// answerWait is rule 16: an inconclusive verification is never a pass. It pauses the
+// stage, which keeps its lease, until it is asked again.
+func answerWait(p place, in Instance) core.Wait {
+	return core.Wait{Gate: core.GateVerification, On: p.instance(in),
+		What:    fmt.Sprintf("an answer to the verification of %s, which was inconclusive%s", p.instance(in), because(in.Run)),
+		OpensBy: fmt.Sprintf("terrace rollout start --commit %d asks again", p.number()), ForPerson: true}
+}
+
+// unansweredWait is rule 16 in a bake, which asks again by itself.
+func unansweredWait(p place, in Instance) core.Wait {
+	return core.Wait{Gate: core.GateVerification, On: p.instance(in),
+		What:    fmt.Sprintf("verification of %s, which could not be answered%s and is asked again", p.instance(in), because(in.Watch)),
+		OpensBy: "an answer"}
+}
+
+// fallenWait is a bake whose verification failed, until the others have stopped asking.
+func fallenWait(p place, in Instance) core.Wait {
+	return core.Wait{Gate: core.GateVerification, On: p.instance(in), What: fmt.Sprintf("nothing: verification of %s failed during the bake", p.instance(in)),
+		OpensBy: "the end of the other verifications"}
+}
+
+// bakeWait is rule 17. How much is left changes all the time and is not in the text.
+func bakeWait(p place, now time.Time) core.Wait {
+	text := p.st.Config.Bake.String() // 10m0s
+	if short, ok := strings.CutSuffix(text, "m0s"); ok {
+		text = short + "m"
+	}
+	if short, ok := strings.CutSuffix(text, "h0m"); ok {
+		text = short + "h"
+	}
+	w := core.Wait{Gate: core.GateBake, On: p.st.Config.Name, What: "the end of its bake (" + text + ")", OpensBy: "the end of the bake"}
+	if left := p.st.Config.Bake - p.st.Baked; left > 0 {
+		w.Until = now.Add(left).UTC()
+	}
+	return w
+}
+
+// recoveryWait is rule 20.
+func recoveryWait(p place, in *Instance) core.Wait {
+	name := p.instance(*in)
+	w := core.Wait{Gate: core.GateUnknown, On: name, What: name + ", whose outcome is unknown", ForPerson: true}
+	switch {
+	case in.Run == nil:
+		w.OpensBy = "terrace run list shows the run to recover"
+	case in.Run.Kind == core.KindRecover && !in.Run.Status.Terminal():
+		w.What, w.OpensBy, w.ForPerson = fmt.Sprintf("%s, which is being recovered by %s", name, in.Run.ID), "the end of "+in.Run.ID, false
+	case in.Run.Status == core.RunUnknown:
+		w.OpensBy = "terrace run recover " + in.Run.ID
+	default:
+		w.What += " after " + in.Run.ID
+		w.OpensBy = "terrace run show " + in.Run.ID
+	}
+	return w
+}
+
+// stoppingWait is a stage that somebody cancelled.
+func stoppingWait(p place) core.Wait {
+	return core.Wait{Gate: core.GateRuns, On: p.st.Config.Name, What: "its runs, which were asked to stop", OpensBy: "their end"}
+}
+
+func (p place) instance(in Instance) string { return core.InstanceName(in.Stack, p.st.Config.Name) }
+
+// says are the gates whose text ends with what to do; the others' say so themselves.
+var says = []core.Gate{core.GateApproval, core.GateVerification, core.GateUnknown}
+
+// Text is what a stage waits for in one line: the first of its waits, and all others of
+// the same gate.
+func Text(waits []core.Wait) string {
+	var texts []string
+	for _, w := range waits {
+		if w.Gate != waits[0].Gate {
+			continue
+		}
+		text := w.What
+		if slices.Contains(says, w.Gate) && strings.HasPrefix(w.OpensBy, "terrace ") {
+			text += ": " + w.OpensBy
+		}
+		texts = append(texts, text)
+	}
+	return strings.Join(texts, "; ")
+}
+
+// ForPerson reports whether what a stage waits for first comes from a person and from
+// nobody else, so that waiting longer helps nothing. Waits are in the order in which
+// they can end.
+func ForPerson(waits []core.Wait) bool { return len(waits) > 0 && waits[0].ForPerson }
+
+// slack is how far the foreseen end of a wait may be off before it is stored anew: a
+// bake's end moves a little with every look.
+const slack = 10 * time.Second
+
+// continued gives waits the beginning of those that they continue.
+func continued(waits, stored []core.Wait, now time.Time) []core.Wait {
+	for i := range waits {
+		w := &waits[i]
+		w.Since = now
+		for _, old := range stored {
+			if old.Gate != w.Gate || old.On != w.On {
+				continue
+			}
+			w.Since = old.Since
+			if off := w.Until.Sub(old.Until).Abs(); !w.Until.IsZero() && off < slack {
+				w.Until = old.Until
+			}
+		}
+	}
+	return waits
+}
+
+// same reports whether two lists say the same.
+func same(a, b []core.Wait) bool {
+	return slices.EqualFunc(a, b, func(a, b core.Wait) bool {
+		return a.Gate == b.Gate && a.On == b.On && a.What == b.What && a.Since.Equal(b.Since) && a.Until.Equal(b.Until) &&
+			a.OpensBy == b.OpensBy && a.ForPerson == b.ForPerson && slices.Equal(a.Who, b.Who)
+	})
+}
