@@ -90,6 +90,13 @@ type Rollouts interface {
 	// Environment returns the zero state (with names set) for one never seen.
 	Environment(project, name string) (EnvironmentState, error)
 	PutEnvironment(EnvironmentState) error
+
+	AddVerification(Verification) error
+	// Verifications returns the newest limit of an environment, newest first; 0 means all.
+	Verifications(project, environment string, limit int) ([]Verification, error)
+	// VerifiedBefore returns the newest verification of a release with a number lower than
+	// number. NotFound when there is none.
+	VerifiedBefore(project, environment string, number int64) (Verification, error)
 }
 
 // RunFilter selects runs; empty fields select all.
@@ -127,7 +134,8 @@ type Instances interface {
 	PutInstance(InstanceState) error
 	DeleteInstance(project, stack, environment string) error
 	// AdvanceInstances sets Release on the instances of an environment that are in
-	// stacks, in one statement: what a stage that found them up to date says.
+	// stacks, in one statement: what a stage that found them up to date says. After a
+	// rollback, what a newer release applied to them is what this one would have.
 	AdvanceInstances(project, environment string, stacks []string, r Release) error
 }
 

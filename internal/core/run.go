@@ -53,6 +53,10 @@ const (
 	KindSandbox RunKind = "sandbox"
 )
 
+// OnlyLooks reports whether a run of kind k changes neither infrastructure nor state, so
+// that others need not wait for it and its end says nothing about its instance.
+func (k RunKind) OnlyLooks() bool { return k == KindVerify || k == KindPreview || k == KindDrift }
+
 // Actor is who causes a transition.
 type Actor uint8
 
@@ -227,8 +231,11 @@ type Run struct {
 	PlanDigest string // digest of what the plan would do, for approvals
 	Approved   string // the plan digest a person approved
 	Error      *RunError
-	Cancel     bool // somebody asked for it to be stopped
-	CancelBy   string
+	// Refuted: its verification was answered, and the answer was no. It failed for that and
+	// for nothing else.
+	Refuted  bool
+	Cancel   bool // somebody asked for it to be stopped
+	CancelBy string
 
 	Created   time.Time
 	Started   time.Time // zero until preparing

@@ -70,10 +70,21 @@ const (
 // rollout goes on after a recover run.
 func (s RolloutStatus) Terminal() bool { return s != RolloutRunning && s != RolloutUnknown }
 
+// RolloutKind says where a rollout takes its release.
+type RolloutKind string
+
+const (
+	// RolloutPromotion: through every environment.
+	RolloutPromotion RolloutKind = "promotion"
+	// RolloutRollback: back into one environment, where it was verified before (rule 21).
+	RolloutRollback RolloutKind = "rollback"
+)
+
 // Rollout is the journey of one release through the environments.
 type Rollout struct {
 	ID       string
 	Project  string
+	Kind     RolloutKind
 	Release  Release
 	Status   RolloutStatus
 	By       string // who or what asked: "push", "poll", "user:ana"
@@ -82,7 +93,14 @@ type Rollout struct {
 	Created  time.Time
 	Finished time.Time
 	Stages   []Stage // in promotion order
+
+	// Of a rollback alone.
+	From   int64  // number of the release that was there when it was asked for
+	Reason string // a person's words, or why the server started it
 }
+
+// Automatic reports whether it is a rollback that nobody asked for.
+func (r Rollout) Automatic() bool { return r.Kind == RolloutRollback && !r.Manual }
 
 // StageStatus is where a stage is. It is a function of the stage's runs and gates,
 // stored only for queries.
@@ -141,7 +159,8 @@ const (
 	HoldFailure HoldKind = "failure"
 	// HoldPerson is set by a person; only a person lifts it.
 	HoldPerson HoldKind = "person"
-	// HoldRollback is set by a rollback; only a person lifts it.
+	// HoldRollback is set by a rollback, in the moment in which it enters; only a person
+	// lifts it. Another rollback that a person asks for passes it.
 	HoldRollback HoldKind = "rollback"
 )
 
@@ -151,7 +170,7 @@ type Hold struct {
 	Reason  string
 	By      string
 	Since   time.Time
-	Release int64 // number of the release that failed; 0 for the other kinds
+	Release int64 // number of the release that failed, or was rolled back; 0 for a person's
 }
 
 // EnvironmentState is what the store knows of an environment of a project. Its
@@ -162,13 +181,27 @@ type EnvironmentState struct {
 	Fence    int64  // of the newest lease; grows for ever
 	Stage    string // holder of the lease, "" when free
 	Hold     *Hold
-	Entered  int64 // number of the newest release that was admitted (rule 8)
-	Verified int64 // number of the newest release verified here (rules 5 and 21)
+	Entered  int64 // number of the newest release that was ever admitted (rule 8)
+	Present  int64 // number of the release that was admitted last; less than Entered after a rollback
+	Verified int64 // number of the release that was verified here last (rules 5 and 21)
+	// Undone is the number of the newest release that the server rolled back by itself,
+	// which it never does twice (rule 21).
+	Undone int64
 	// Ahead is the number of the release that entered though it was not verified in the
 	// environments of AheadOf, which catch up before ordinary promotion goes on (rule 23);
 	// 0 and nil when none did since.
 	Ahead   int64
 	AheadOf []string
+}
+
+// Verification says that a release was verified in an environment: its stage succeeded.
+// They are what a rollback may go back to.
+type Verification struct {
+	Project     string
+	Environment string
+	Release     Release
+	Rollout     string
+	At          time.Time
 }
 
 // InstanceState is what the store knows of a stack in an environment.
@@ -187,7 +220,10 @@ type InstanceState struct {
 	Unknown    string            // rule 20: the run whose outcome nobody knows, "" otherwise
 	Applied    int64             // number of the release last applied, even if unverified: destroy plans use it (rule 27)
 	Commit     string            // its commit
-	HasState   bool              // the current state version has at least one resource; read from it, not written
+	// Kept are the addresses of resources that a rollback kept although the release that is
+	// there does not have them, each with what kept it. They stay protected (rule 21).
+	Kept     map[string]string
+	HasState bool // the current state version has at least one resource; read from it, not written
 }
 
 // InstanceName writes stack@environment.

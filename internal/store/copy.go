@@ -28,6 +28,7 @@ var tables = []table{
 	{"rollouts", "seq", "seq"},
 	{"stages", "id", ""},
 	{"environments", "project, name", ""},
+	{"verifications", "seq", "seq"},
 	{"runs", "seq", "seq"},
 	{"run_docs", "run, kind", ""},
 	{"log_chunks", "run, seq", ""},

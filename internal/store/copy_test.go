@@ -27,6 +27,7 @@ func fillAll(t *testing.T, db *DB) {
 			tx.AddRollout(core.Rollout{ID: "ro-1", Project: "shop", Release: release, Status: core.RolloutRunning, Created: now,
 				Stages: []core.Stage{{ID: "st-1", Environment: "dev", Status: core.StageRunning, Fence: 1}}}),
 			tx.PutEnvironment(core.EnvironmentState{Project: "shop", Name: "dev", Fence: 1, Hold: &core.Hold{Kind: core.HoldPerson, Reason: "wait", Since: now}}),
+			tx.AddVerification(core.Verification{Project: "shop", Environment: "dev", Release: release, Rollout: "ro-1", At: now}),
 			tx.AddRun(core.Run{ID: "r-1", Project: "shop", Stack: "web", Environment: "dev", Kind: core.KindDeploy, Status: core.RunApplying, Release: release, Fence: 2, Created: now}),
 			tx.PutRunDoc("r-1", "plan", []byte{0, 1, 255}),
 			tx.PutInstance(core.InstanceState{Project: "shop", Stack: "web", Environment: "dev", Components: map[string]string{"a": "b"}}),

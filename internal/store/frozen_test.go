@@ -30,8 +30,10 @@ func TestFrozenSchema(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := old.ExecContext(t.Context(), string(script)); err != nil {
-				t.Fatal(err)
+			for _, statement := range []string{string(script), "UPDATE stages SET status = 'succeeded', finished = 1000000"} {
+				if _, err := old.ExecContext(t.Context(), statement); err != nil {
+					t.Fatal(err)
+				}
 			}
 			if err := old.Close(); err != nil {
 				t.Fatal(err)
@@ -63,7 +65,11 @@ func readFrozen(t *testing.T, db *DB) {
 		check("release", r.Author, "Ana", err)
 		rollout, err := tx.Rollout("ro-1")
 		check("stages", len(rollout.Stages), 1, err)
+		check("kind", rollout.Kind, core.RolloutPromotion, nil)
+		verified, err := tx.VerifiedBefore("shop", "dev", 2)
+		check("verified", verified.Rollout+" "+verified.Release.Author, "ro-1 Ana", err)
 		e, err := tx.Environment("shop", "dev")
+		check("present", e.Present, e.Entered, nil)
 		check("hold", e.Hold != nil && e.Hold.Reason == "wait", true, err)
 		run, err := tx.Run("r-1")
 		check("run", run.Status, core.RunApplying, err)

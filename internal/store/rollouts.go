@@ -1,19 +1,20 @@
 package store
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/terrace-cd/terrace/internal/core"
 )
 
 const (
-	rolloutSelect = "SELECT x.id, " + joinedRelease + ", x.status, x.actor, x.manual, x.cancel, x.created, x.finished FROM rollouts" + joinRelease
+	rolloutSelect = "SELECT x.id, " + joinedRelease + ", x.kind, x.status, x.actor, x.manual, x.cancel, x.created, x.finished, x.from_release, x.reason FROM rollouts" + joinRelease
 	stageColumns  = "id, rollout, project, environment, position, status, waits_for, waits, skips, fence, started, finished, baked"
 )
 
 func scanRollout(r row) (v core.Rollout, err error) {
 	fields := append([]any{&v.ID}, releaseFields(&v.Release)...)
-	err = r.Scan(append(fields, &v.Status, &v.By, &v.Manual, &v.Cancel, into(&v.Created), into(&v.Finished))...)
+	err = r.Scan(append(fields, &v.Kind, &v.Status, &v.By, &v.Manual, &v.Cancel, into(&v.Created), into(&v.Finished), &v.From, &v.Reason)...)
 	v.Project = v.Release.Project
 	return v, err
 }
@@ -24,9 +25,10 @@ func scanStage(r row) (s core.Stage, err error) {
 }
 
 func (t *tx) AddRollout(v core.Rollout) error {
-	if err := t.add("rollout "+v.ID+" exists", `INSERT INTO rollouts (id, project, release_number, release_commit, status, actor, manual, cancel, created, finished)
-		VALUES (`+placeholders(10)+")",
-		v.ID, v.Project, v.Release.Number, v.Release.Commit, v.Status, v.By, v.Manual, v.Cancel, micros(v.Created), micros(v.Finished)); err != nil {
+	if err := t.add("rollout "+v.ID+" exists", `INSERT INTO rollouts (id, project, kind, release_number, release_commit, status, actor, manual, cancel, created, finished, from_release, reason)
+		VALUES (`+placeholders(13)+")",
+		v.ID, v.Project, cmp.Or(v.Kind, core.RolloutPromotion), v.Release.Number, v.Release.Commit, v.Status, v.By, v.Manual, v.Cancel,
+		micros(v.Created), micros(v.Finished), v.From, prose(v.Reason)); err != nil {
 		return err
 	}
 	for _, s := range v.Stages {
@@ -116,12 +118,12 @@ func (t *tx) guard(what, query, id, from string) error {
 	return core.Errorf(core.Conflict, "%s is %s, not %s", what, status, from)
 }
 
-const environmentColumns = "project, name, fence, stage, hold_kind, hold_reason, hold_actor, hold_since, hold_release, entered, verified, ahead, ahead_of"
+const environmentColumns = "project, name, fence, stage, hold_kind, hold_reason, hold_actor, hold_since, hold_release, entered, present, verified, undone, ahead, ahead_of"
 
 func scanEnvironment(r row) (e core.EnvironmentState, err error) {
 	var kind *core.HoldKind
 	var hold core.Hold
-	err = r.Scan(&e.Project, &e.Name, &e.Fence, &e.Stage, &kind, &hold.Reason, &hold.By, into(&hold.Since), &hold.Release, &e.Entered, &e.Verified, &e.Ahead, (*items[string])(&e.AheadOf))
+	err = r.Scan(&e.Project, &e.Name, &e.Fence, &e.Stage, &kind, &hold.Reason, &hold.By, into(&hold.Since), &hold.Release, &e.Entered, &e.Present, &e.Verified, &e.Undone, &e.Ahead, (*items[string])(&e.AheadOf))
 	if kind != nil {
 		hold.Kind = *kind
 		e.Hold = &hold
@@ -149,14 +151,37 @@ func (t *tx) PutEnvironment(e core.EnvironmentState) error {
 		hold = *e.Hold
 		kind = &hold.Kind
 	}
-	n, err := t.exec("INSERT INTO environments ("+environmentColumns+") VALUES ("+placeholders(13)+`) ON CONFLICT (project, name) DO UPDATE SET
+	n, err := t.exec("INSERT INTO environments ("+environmentColumns+") VALUES ("+placeholders(15)+`) ON CONFLICT (project, name) DO UPDATE SET
 		fence = excluded.fence, stage = excluded.stage, hold_kind = excluded.hold_kind, hold_reason = excluded.hold_reason, hold_actor = excluded.hold_actor,
-		hold_since = excluded.hold_since, hold_release = excluded.hold_release, entered = excluded.entered, verified = excluded.verified,
-		ahead = excluded.ahead, ahead_of = excluded.ahead_of
+		hold_since = excluded.hold_since, hold_release = excluded.hold_release, entered = excluded.entered, present = excluded.present,
+		verified = excluded.verified, undone = excluded.undone, ahead = excluded.ahead, ahead_of = excluded.ahead_of
 		WHERE excluded.fence >= environments.fence`,
-		e.Project, e.Name, e.Fence, e.Stage, kind, prose(hold.Reason), hold.By, micros(hold.Since), hold.Release, e.Entered, e.Verified, e.Ahead, items[string](e.AheadOf))
+		e.Project, e.Name, e.Fence, e.Stage, kind, prose(hold.Reason), hold.By, micros(hold.Since), hold.Release, e.Entered, e.Present, e.Verified, e.Undone,
+		e.Ahead, items[string](e.AheadOf))
 	if err == nil && n == 0 {
 		return core.Errorf(core.Conflict, "the lease of %s was given again since: fence %d is stale", e.Name, e.Fence)
 	}
 	return err
+}
+
+const verificationSelect = "SELECT " + joinedRelease + ", x.environment, x.rollout, x.at FROM verifications" + joinRelease
+
+func scanVerification(r row) (v core.Verification, err error) {
+	err = r.Scan(append(releaseFields(&v.Release), &v.Environment, &v.Rollout, into(&v.At))...)
+	v.Project = v.Release.Project
+	return v, err
+}
+
+func (t *tx) AddVerification(v core.Verification) error {
+	return t.add("a verification cannot be added", "INSERT INTO verifications (project, environment, release_number, release_commit, rollout, at) VALUES ("+placeholders(6)+")",
+		v.Project, v.Environment, v.Release.Number, v.Release.Commit, v.Rollout, micros(v.At))
+}
+
+func (t *tx) Verifications(project, environment string, n int) ([]core.Verification, error) {
+	return list(t, scanVerification, verificationSelect+" WHERE x.project = ? AND x.environment = ? ORDER BY x.seq DESC"+limit(n), project, environment)
+}
+
+func (t *tx) VerifiedBefore(project, environment string, number int64) (core.Verification, error) {
+	return get(t, "an older release that was verified in "+environment, scanVerification,
+		verificationSelect+" WHERE x.project = ? AND x.environment = ? AND x.release_number < ? ORDER BY x.seq DESC LIMIT 1", project, environment, number)
 }

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -14,6 +15,9 @@ func rollouts(t *testing.T, s core.Store) {
 	for i := int64(1); i <= 3; i++ {
 		v := rollout(fmt.Sprintf("ro-%d", i), release("shop", i), "dev", "staging", "production")
 		v.Manual = i == 2
+		if i == 3 {
+			v.Kind, v.From, v.Reason = core.RolloutRollback, 4, "web is slow"
+		}
 		update(t, s, func(tx core.Tx) error { return tx.AddRollout(v) })
 		want = append([]core.Rollout{v}, want...)
 	}
@@ -117,7 +121,7 @@ func environments(t *testing.T, s core.Store) {
 		equal(t, "an environment never seen", e, core.EnvironmentState{Project: "shop", Name: "dev"})
 		return err
 	})
-	dev := core.EnvironmentState{Project: "shop", Name: "dev", Fence: 5, Stage: "st-1", Entered: 4, Verified: 3, Ahead: 4, AheadOf: []string{"staging", "load"},
+	dev := core.EnvironmentState{Project: "shop", Name: "dev", Fence: 5, Stage: "st-1", Entered: 4, Present: 2, Verified: 3, Undone: 1, Ahead: 4, AheadOf: []string{"staging", "load"},
 		Hold: &core.Hold{Kind: core.HoldFailure, Reason: "web@dev failed", By: "server", Since: at, Release: 4}}
 	update(t, s, func(tx core.Tx) error {
 		if err := tx.PutEnvironment(core.EnvironmentState{Project: "shop", Name: "staging"}); err != nil {
@@ -142,6 +146,44 @@ func environments(t *testing.T, s core.Store) {
 	refused(t, s, core.Conflict, func(tx core.Tx) error { return tx.PutEnvironment(stale) })
 }
 
+func verifications(t *testing.T, s core.Store) {
+	seed(t, s, "shop", 3)
+	var want []core.Verification // newest first
+	for i, number := range []int64{1, 2, 3, 2} {
+		v := core.Verification{Project: "shop", Environment: "dev", Release: release("shop", number), Rollout: fmt.Sprint("ro-", i), At: at.Add(time.Duration(i) * time.Second)}
+		other := v
+		other.Environment = "production"
+		update(t, s, func(tx core.Tx) error { return errors.Join(tx.AddVerification(v), tx.AddVerification(other)) })
+		want = append([]core.Verification{v}, want...)
+	}
+	refused(t, s, core.NotFound, func(tx core.Tx) error {
+		return tx.AddVerification(core.Verification{Project: "shop", Environment: "dev", Release: release("shop", 9), Rollout: "ro-9", At: at})
+	})
+	view(t, s, func(tx core.Tx) error {
+		all, err := tx.Verifications("shop", "dev", 0)
+		equal(t, "verifications", all, want)
+		two, twoErr := tx.Verifications("shop", "dev", 2)
+		equal(t, "two verifications", two, want[:2])
+		none, noneErr := tx.Verifications("shop", "staging", 0)
+		equal(t, "verifications elsewhere", len(none), 0)
+		return errors.Join(err, twoErr, noneErr)
+	})
+	for number, index := range map[int64]int{9: 0, 3: 0, 2: 3} {
+		view(t, s, func(tx core.Tx) error {
+			v, err := tx.VerifiedBefore("shop", "dev", number)
+			equal(t, fmt.Sprint("verified before ", number), v, want[index])
+			return err
+		})
+	}
+	refused(t, s, core.NotFound, func(tx core.Tx) error { _, err := tx.VerifiedBefore("shop", "dev", 1); return err })
+	update(t, s, func(tx core.Tx) error { return tx.RemoveProject("shop") })
+	view(t, s, func(tx core.Tx) error {
+		all, err := tx.Verifications("shop", "dev", 0)
+		equal(t, "verifications of a removed project", len(all), 0)
+		return err
+	})
+}
+
 func instances(t *testing.T, s core.Store) {
 	seed(t, s, "shop", 2)
 	view(t, s, func(tx core.Tx) error {
@@ -150,7 +192,8 @@ func instances(t *testing.T, s core.Store) {
 		return err
 	})
 	web := core.InstanceState{Project: "shop", Stack: "web", Environment: "dev", Digest: "d1", Components: map[string]string{"tree": "t1"}, Provision: "p1",
-		Release: release("shop", 1), Since: at, Run: "r-1", RunStatus: core.RunUnknown, Unknown: "r-1", Applied: 1, Commit: release("shop", 1).Commit}
+		Release: release("shop", 1), Since: at, Run: "r-1", RunStatus: core.RunUnknown, Unknown: "r-1", Applied: 1, Commit: release("shop", 1).Commit,
+		Kept: map[string]string{`db.main["a"]`: "the rollback to release 1"}}
 	bare := core.InstanceState{Project: "shop", Stack: "db", Environment: "production"}
 	update(t, s, func(tx core.Tx) error {
 		if err := tx.PutInstance(web); err != nil {
@@ -217,6 +260,12 @@ func manyInstances(t *testing.T, s core.Store) {
 		}
 		return tx.PutInstance(core.InstanceState{Project: "shop", Stack: stacks[0], Environment: "production", Release: release("shop", 1)})
 	})
+	// What was applied stays what it is, unless that is newer: then it is the same.
+	back, older := stacks[1], stacks[2]
+	update(t, s, func(tx core.Tx) error {
+		return errors.Join(tx.PutInstance(core.InstanceState{Project: "shop", Stack: back, Environment: "dev", Release: release("shop", 3), Applied: 3, Commit: "c3"}),
+			tx.PutInstance(core.InstanceState{Project: "shop", Stack: older, Environment: "dev", Release: release("shop", 1), Applied: 1, Commit: "c1"}))
+	})
 	var names []string
 	for i := range 1_600 {
 		names = append(names, fmt.Sprintf("never-seen-%d", i))
@@ -233,6 +282,12 @@ func manyInstances(t *testing.T, s core.Store) {
 			}
 			if i.Release.Number != want.Number || i.Release.Commit != want.Commit || i.Release.Message != want.Message {
 				t.Fatalf("%s@%s is at release %d", i.Stack, i.Environment, i.Release.Number)
+			}
+			switch i.Stack {
+			case back:
+				equal(t, "applied by a newer release", fmt.Sprint(i.Applied, i.Commit), fmt.Sprint(2, release("shop", 2).Commit))
+			case older:
+				equal(t, "applied by an older release", fmt.Sprint(i.Applied, i.Commit), "1c1")
 			}
 		}
 		return err

@@ -43,6 +43,7 @@ func Run(t *testing.T, open Open) {
 		{"run documents", runDocs},
 		{"logs", logs},
 		{"log retention", logRetention},
+		{"verifications", verifications},
 		{"instances", instances},
 		{"many instances", manyInstances},
 		{"state versions", stateVersions},
@@ -127,7 +128,7 @@ func release(project string, n int64) core.Release {
 }
 
 func rollout(id string, r core.Release, environments ...string) core.Rollout {
-	v := core.Rollout{ID: id, Project: r.Project, Release: r, Status: core.RolloutRunning, By: "push", Created: at}
+	v := core.Rollout{ID: id, Project: r.Project, Kind: core.RolloutPromotion, Release: r, Status: core.RolloutRunning, By: "push", Created: at}
 	for i, e := range environments {
 		v.Stages = append(v.Stages, core.Stage{ID: id + "-" + e, Rollout: id, Project: r.Project, Environment: e, Position: i, Status: core.StageWaiting})
 	}
