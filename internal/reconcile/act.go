@@ -98,7 +98,7 @@ func (w *worker) admit(tx core.Tx, s *snapshot, d promotion.Admit) error {
 	if stage.Fence, err = tx.NextFence(); err != nil {
 		return err
 	}
-	environment.Stage, environment.Fence, environment.Entered = stage.ID, stage.Fence, release.Number
+	environment.Stage, environment.Fence, environment.Entered, environment.Present = stage.ID, stage.Fence, release.Number, release.Number
 	if err := tx.PutEnvironment(environment); err != nil {
 		return err
 	}
@@ -171,7 +171,10 @@ func (w *worker) setStage(tx core.Tx, s *snapshot, d promotion.SetStage) error {
 		return err
 	}
 	if d.Status == core.StageSucceeded {
-		environment.Verified = max(environment.Verified, release.Number)
+		environment.Verified = release.Number
+		if err := tx.AddVerification(core.Verification{Project: w.project, Environment: stage.Environment, Release: release, Rollout: d.Rollout, At: tx.Now()}); err != nil {
+			return err
+		}
 		if h := environment.Hold; h != nil && h.Kind == core.HoldFailure && h.Release <= release.Number {
 			environment.Hold = nil // what failed is corrected
 		}
