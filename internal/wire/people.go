@@ -171,6 +171,12 @@ type Check struct {
 	Name    string `json:"name"`
 	Verdict string `json:"verdict" enum:"pass,warn,deny"`
 	Message string `json:"message"`
+	// The following are of policies.
+	From     string         `json:"from,omitempty" doc:"of a policy: the configuration or the guardrails that it is written in"`
+	Rule     string         `json:"rule,omitempty" doc:"of a policy: package and name of the rule"`
+	File     string         `json:"file,omitempty" doc:"of a policy: file and line of the rule"`
+	Resource string         `json:"resource,omitempty" doc:"of a policy: the address that its rule gave as resource or address"`
+	Details  map[string]any `json:"details,omitempty" doc:"of a policy: what its rule gave beside msg"`
 }
 
 // Except asks for an exception from the protection of one address (rule 13).

@@ -1,0 +1,4 @@
+package policy
+
+// SetLimits bounds a set's evaluations.
+func SetLimits(s *Set, l Limits) { s.limits = l }
