@@ -33,6 +33,7 @@ type world struct {
 	env            []string
 	token          string
 	hook           struct{ URL, Secret string }
+	mirror         string // of providers, for the runs; "" for none
 }
 
 // newWorld starts a server on a fresh folder. Its only knowledge of the machine is
@@ -83,6 +84,9 @@ func (w *world) start() {
 	}
 	defer func() { _ = log.Close() }() // the server has its own
 	w.server = exec.Command(terrace, "server", "--data", w.data, "--listen", strings.TrimPrefix(w.url, "http://"), "--poll", "1h")
+	if w.mirror != "" {
+		w.server.Args = append(w.server.Args, "--provider-mirror", w.mirror)
+	}
 	w.server.Env, w.server.Stdout, w.server.Stderr = w.env, log, log
 	if err := w.server.Start(); err != nil {
 		w.Fatal(err)

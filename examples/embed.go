@@ -7,13 +7,19 @@ import (
 	"io/fs"
 )
 
-//go:embed shop
-var shop embed.FS
+//go:embed shop bluegreen
+var all embed.FS
 
 // Shop returns the files of the shop's repository: a network, a database, and web
 // servers behind a load balancer, in three environments.
-func Shop() fs.FS {
-	files, err := fs.Sub(shop, "shop")
+func Shop() fs.FS { return folder("shop") }
+
+// BlueGreen returns the files of a repository whose servers are replaced without a request
+// that fails, in a canary before production.
+func BlueGreen() fs.FS { return folder("bluegreen") }
+
+func folder(name string) fs.FS {
+	files, err := fs.Sub(all, name)
 	if err != nil {
 		panic(err) // only a wrong name in this file can do that
 	}

@@ -76,7 +76,7 @@ func newRoot(version string) *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	root.AddCommand(newExecCommand(), newProviderCommand(), newHookCommand(), newManCommand(root))
+	root.AddCommand(newExecCommand(), newProvisionCommand(), newProviderCommand(), newHookCommand(), newManCommand(root))
 	strict(root)
 	return root
 }

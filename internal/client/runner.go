@@ -32,6 +32,12 @@ func (c *Client) Applied(ctx context.Context, run string, applied wire.Applied) 
 	return after, err
 }
 
+// During asks, in the middle of an apply, what to provision.
+func (c *Client) During(ctx context.Context, run string, during wire.During) (after wire.After, err error) {
+	err = c.insist(ctx, request{method: "POST", path: path("runs", run, "during")}, during, &after)
+	return after, err
+}
+
 // Provisioned reports the end of good provisioning and hears what follows it.
 func (c *Client) Provisioned(ctx context.Context, run string, provisioned wire.Provisioned) (after wire.After, err error) {
 	err = c.insist(ctx, request{method: "POST", path: path("runs", run, "provisioned")}, provisioned, &after)

@@ -37,6 +37,28 @@ func (c *Config) After(stack, env string, s Scope, own map[string]cty.Value) (Af
 	return after, nil
 }
 
+// Provision evaluates the ansible block alone, with the outputs that are known while an
+// apply is under way. It is nil when the stack has no such block. Errors are those of Inputs.
+func (c *Config) Provision(stack, env string, s Scope, own map[string]cty.Value) (*Ansible, error) {
+	st, e, p, err := c.find(stack, env)
+	if err != nil || st.Discovered || st.ansible == nil {
+		return nil, err
+	}
+	outputs, err := c.upstream(st, e, s, st.uses)
+	if err != nil {
+		return nil, err
+	}
+	var ps problems
+	mine := withNulls(own, p)
+	ev := &evaluation{problems: &ps, where: instance(st, e), ctx: c.context(e, s, outputs, mine)}
+	out := ev.ansible(st.ansible, p)
+	seen := append(slices.Collect(maps.Values(outputs)), mine)
+	if err := c.failed(&ps, instance(st, e)+": what Ansible is to do in the middle of its apply cannot be evaluated", seen); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (ev *evaluation) after(st *stack, p *place) After {
 	var after After
 	if st.ansible != nil {

@@ -33,6 +33,10 @@ func (a *API) runnerRoutes(r *routes) {
 		after, err := a.Runs.Applied(ctx, runner(ctx), i.ID, i.Body)
 		return &body[wire.After]{after}, err
 	}, limit(planLimit))
+	add(r, forRunners, http.MethodPost, "/api/v1/runs/{id}/during", "ask-during", "What to provision in the middle of the apply", func(ctx context.Context, i *in[wire.During]) (*body[wire.After], error) {
+		after, err := a.Runs.During(ctx, runner(ctx), i.ID, i.Body)
+		return &body[wire.After]{after}, err
+	}, limit(planLimit))
 	add(r, forRunners, http.MethodPost, "/api/v1/runs/{id}/provisioned", "report-provisioned", "Ansible ended well", func(ctx context.Context, i *in[wire.Provisioned]) (*body[wire.After], error) {
 		after, err := a.Runs.Provisioned(ctx, runner(ctx), i.ID, i.Body)
 		return &body[wire.After]{after}, err

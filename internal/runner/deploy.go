@@ -107,7 +107,7 @@ func (a *attempt) enter(phase string, status core.RunStatus) error {
 }
 
 // open finds the engine and prepares the stack's directory for it.
-func (a *attempt) open(out *progress) (*engine.Session, error) {
+func (a *attempt) open(out *progress) (_ *engine.Session, err error) {
 	var found engine.Engine
 	if err := a.retry("looking for the engine", func(ctx context.Context) (err error) {
 		found, err = engine.Find(ctx, a.job.Engine.Name, a.job.Engine.Version, engine.FindOptions{Path: os.Getenv("PATH"), Cache: a.Cache})
@@ -116,12 +116,15 @@ func (a *attempt) open(out *progress) (*engine.Session, error) {
 		return nil, err
 	}
 	a.say("%s@%s at commit %s, with %s %s", a.job.Stack, a.job.Environment, core.ShortCommit(a.job.Source.Commit), found.Name, found.Version)
+	if a.gate, err = a.openGate(); err != nil {
+		return nil, err
+	}
 	temp := filepath.Join(a.temp(), "engine")
 	if err := os.MkdirAll(temp, 0o700); err != nil {
 		return nil, core.Errorf(core.Unavailable, "no folder for the engine: %w", err)
 	}
 	o := engine.Options{
-		Engine: found, Tree: a.tree.Dir, Dir: a.tree.File(a.job.Source.Path), Temp: temp, Env: a.environment(),
+		Engine: found, Tree: a.tree.Dir, Dir: a.tree.File(a.job.Source.Path), Temp: temp, Env: a.gate.environment(a.environment()),
 		Run: a.job.Run, Fence: a.job.Fence, Backend: a.job.Backend.Address, BackendConfig: a.job.Backend.Config, Variables: a.job.Variables,
 		Store: filepath.Join(a.Work, "providers"), Mirrors: a.ProviderMirrors, KeepProviders: a.job.KeepProviders,
 		Grace: a.grace(), Output: out,
@@ -207,7 +210,9 @@ func (a *attempt) apply(session *engine.Session, did *progress, planned wire.Pla
 	if err := spool.NoteUnsaved(a.Dir, session.Unsaved()); err != nil {
 		return wire.After{}, core.Errorf(core.Unavailable, "nothing is applied, since the runner cannot write to its folder: %w", err)
 	}
+	a.gate.open(true)
 	applied, err := session.Apply(a.work)
+	a.gate.open(false)
 	partial := did.partial(planned.Plan)
 	if err == nil && applied.Stored && planned.Own == nil {
 		a.keep(spool.Applied, wire.Applied{Stored: true}) // with what waits in the spool

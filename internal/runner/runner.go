@@ -42,6 +42,7 @@ type attempt struct {
 	mask     *redact.Redactor
 	spool    *logSpool
 	queue    *spool.Queue
+	gate     *gate
 	relay    *relay  // nil when the stack has a backend of its own
 	out      *masked // the log
 	tree     *checkout.Tree
@@ -146,6 +147,9 @@ func (a *attempt) execute(evict context.CancelCauseFunc) (err error) {
 	done := a.perform()
 	if a.relay != nil {
 		err = errors.Join(err, a.relay.close())
+	}
+	if a.gate != nil {
+		err = errors.Join(err, a.gate.close())
 	}
 	v := a.judge(done)
 	if v.status != core.RunSucceeded && !errors.Is(done, errOver) {

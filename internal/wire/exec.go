@@ -22,3 +22,9 @@ type Exec struct {
 	// Cgroup is the control group that the runner is alone in, "" for none.
 	Cgroup string `json:"cgroup,omitempty"`
 }
+
+// What the environment of an engine tells `terrace provision`.
+const (
+	GateURL   = "TERRACE_RUN_URL"
+	GateToken = "TERRACE_RUN_TOKEN"
+)

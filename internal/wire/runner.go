@@ -162,6 +162,12 @@ type Applied struct {
 	Own *OwnState `json:"own,omitempty"`
 }
 
+// During asks, in the middle of an apply, what Ansible is to do now.
+type During struct {
+	// Outputs are those that the apply knows already; they win over those of the state.
+	Outputs map[string]json.RawMessage `json:"outputs,omitempty"`
+}
+
 // Provision is one run of ansible-playbook.
 type Provision struct {
 	Digest   string `json:"digest"`

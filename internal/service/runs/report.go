@@ -446,6 +446,7 @@ func (s *Service) after(ctx context.Context, p core.Project, c Caller, id string
 func (s *Service) Provisioned(ctx context.Context, c Caller, id string, report wire.Provisioned) (wire.After, error) {
 	var run core.Run
 	var project core.Project
+	during := false // the apply goes on
 	err := s.Store.Update(ctx, func(tx core.Tx) (err error) {
 		if run, err = mine(tx, c, id); err != nil {
 			return err
@@ -453,7 +454,8 @@ func (s *Service) Provisioned(ctx context.Context, c Caller, id string, report w
 		if project, err = tx.Project(run.Project); err != nil {
 			return err
 		}
-		if err := expect(run, core.RunProvisioning, core.RunVerifying); err != nil {
+		during = run.Status == core.RunApplying && run.ProvisionDigest != ""
+		if err := expect(run, core.RunProvisioning, core.RunVerifying); err != nil && !during {
 			return err
 		}
 		instance, err := tx.Instance(run.Project, run.Stack, run.Environment)
@@ -470,6 +472,9 @@ func (s *Service) Provisioned(ctx context.Context, c Caller, id string, report w
 		return wire.After{}, err
 	}
 	defer s.Bus.Changed(run.Project)
+	if during {
+		return wire.After{Status: string(run.Status)}, nil
+	}
 	return s.after(ctx, project, c, id)
 }
 

@@ -16,6 +16,7 @@ import (
 	"sync"
 
 	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
@@ -118,26 +119,62 @@ func (e *Evaluator) After(ctx context.Context, p core.Project, r core.Release, c
 		return config.After{}, "", nil, err
 	}
 	if after.Ansible != nil {
-		contents, err := e.Contents(ctx, p, r.Commit, environment)
-		if err != nil {
+		if provision, err = e.provisionDigest(ctx, p, r, environment, stack, after.Ansible); err != nil {
 			return config.After{}, "", nil, err
 		}
-		parts := maps.Clone(contents[stack].Provision)
-		if parts == nil {
-			parts = map[string]string{}
-		}
-		inventory, err := json.Marshal(after.Ansible.Inventory)
-		if err != nil {
-			return config.After{}, "", nil, err
-		}
-		parts["inventory"] = e.Seal.Digest(inventory)
-		for name, value := range after.Ansible.Variables {
-			parts["variable "+name] = e.Seal.Digest(value)
-		}
-		parts["playbook"] = after.Ansible.Playbook
-		provision = digest(parts)
 	}
 	return after, provision, SensitiveStrings(own), nil
+}
+
+// During evaluates the provisioning in the middle of an apply, whose outputs are in no
+// state yet: now has those that are known, as JSON, and wins over the state's. The answer
+// is nil when the stack has no ansible block.
+func (e *Evaluator) During(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, environment, stack string, now map[string]json.RawMessage) (ansible *config.Ansible, provision string, sensitive []string, err error) {
+	own, err := e.Outputs(ctx, p.Name, stack, environment)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	own = maps.Clone(own)
+	if own == nil {
+		own = map[string]cty.Value{}
+	}
+	for name, text := range now {
+		t, err := ctyjson.ImpliedType(text)
+		if err != nil {
+			return nil, "", nil, core.Errorf(core.Invalid, "the output %q is not JSON: %w", name, err)
+		}
+		if own[name], err = ctyjson.Unmarshal(text, t); err != nil {
+			return nil, "", nil, core.Errorf(core.Invalid, "the output %q is not JSON: %w", name, err)
+		}
+	}
+	var missing string
+	if ansible, err = cfg.Provision(stack, environment, e.scope(ctx, p, r, environment, &missing), own); err != nil || ansible == nil {
+		return nil, "", nil, err
+	}
+	provision, err = e.provisionDigest(ctx, p, r, environment, stack, ansible)
+	return ansible, provision, SensitiveStrings(own), err
+}
+
+// provisionDigest is the digest of all that decides what Ansible does.
+func (e *Evaluator) provisionDigest(ctx context.Context, p core.Project, r core.Release, environment, stack string, a *config.Ansible) (string, error) {
+	contents, err := e.Contents(ctx, p, r.Commit, environment)
+	if err != nil {
+		return "", err
+	}
+	parts := maps.Clone(contents[stack].Provision)
+	if parts == nil {
+		parts = map[string]string{}
+	}
+	inventory, err := json.Marshal(a.Inventory)
+	if err != nil {
+		return "", err
+	}
+	parts["inventory"] = e.Seal.Digest(inventory)
+	for name, value := range a.Variables {
+		parts["variable "+name] = e.Seal.Digest(value)
+	}
+	parts["playbook"] = a.Playbook
+	return digest(parts), nil
 }
 
 // Outputs returns the outputs of an instance's state, as it is stored here, or as a run
