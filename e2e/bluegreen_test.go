@@ -132,7 +132,7 @@ func TestServersAreReplacedWithoutAFailedRequest(t *testing.T) {
 	// A play that fails stops the apply before the load balancer hears of the new server.
 	before = servers(t, client, "dev")
 	v = w.visit(w.output("web@dev", "url").(string))
-	w.repo.Write("terrace.hcl", strings.ReplaceAll(w.repo.Read("terrace.hcl"), `"large"`, `"huge"`))
+	w.repo.Write("terrace.hcl", strings.ReplaceAll(w.repo.Read("terrace.hcl"), `"large"`, `"medium"`))
 	play := w.repo.Read("ansible/web.yml")
 	w.repo.Write("ansible/web.yml", play+"\n    - name: Broken\n      ansible.builtin.fail:\n        msg: it does not answer\n")
 	broken := w.repo.Commit("A play that fails")
@@ -193,4 +193,14 @@ func TestCanaryStopsProduction(t *testing.T) {
 			t.Errorf("production lost %s", id)
 		}
 	}
+}
+
+func TestProvisionOutsideOfARun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if _, said, code := w.try("provision"); code != 1 || !strings.Contains(said, "TERRACE_PROVISION=skip") {
+		t.Errorf("exit %d: %s", code, said)
+	}
+	w.env = append(w.env, "TERRACE_PROVISION=skip")
+	says(t, "provision", w.run("provision"), "nothing is provisioned")
 }

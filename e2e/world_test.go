@@ -22,7 +22,7 @@ import (
 )
 
 // patience is how long a rollout may take on a busy machine.
-const patience = 90 * time.Second
+const patience = 400 * time.Second
 
 // world is a server with its folder, and a repository.
 type world struct {
