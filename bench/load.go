@@ -117,17 +117,32 @@ func filled(serial, n int) []byte {
 }
 
 // states is LOCK, GET, POST of 100 KB and UNLOCK by 1, 32 and 256 clients, each on an
-// instance of its own, and 1,000 clients that want the lock of one.
+// instance of its own, and 1,000 clients that want the lock of one. Without a pause all of
+// the clients' requests are always under way, so that what one takes is their number by the
+// throughput; with a pace each begins a cycle every so often, as engines do.
 func (s *server) states(ctx context.Context, on string, target float64) (all []result, err error) {
 	watch := s.watch(ctx)
 	const during = 10 * time.Second
-	for _, clients := range []int{1, 32, 256} {
+	for _, l := range []struct {
+		clients int
+		pace    time.Duration
+	}{{1, 0}, {32, 0}, {256, 0}, {256, 3 * time.Second}} {
+		clients := l.clients
+		name := fmt.Sprintf("%s, %d clients", on, clients)
+		if l.pace > 0 {
+			name += fmt.Sprintf(" with a cycle every %s", l.pace)
+		}
 		p := s.protocol(clients)
 		var cycles atomic.Int64
 		err := together(clients, func(i int) error {
-			instance := fmt.Sprintf("s%d-%d", clients, i)
+			instance := fmt.Sprintf("s%d-%d-%d", clients, l.pace/time.Second, i)
 			lock := fmt.Appendf(nil, `{"ID":"l-%d","Who":"client %d"}`, i, i)
+			next := time.Now().Add(time.Duration(float64(l.pace) * float64(i) / float64(clients)))
 			for serial, until := 1, time.Now().Add(during); time.Now().Before(until); serial++ {
+				if err := wait(ctx, time.Until(next)); err != nil {
+					return err
+				}
+				next = next.Add(l.pace)
 				for _, step := range []struct {
 					method, query string
 					body          []byte
@@ -142,9 +157,9 @@ func (s *server) states(ctx context.Context, on string, target float64) (all []r
 		})
 		p.http.CloseIdleConnections()
 		if err != nil {
-			return all, fmt.Errorf("%d clients on %s: %w", clients, on, err)
+			return all, fmt.Errorf("%s: %w", name, err)
 		}
-		r := absolute("load", fmt.Sprintf("%s, %d clients: p99 of a request", on, clients), "ms", []float64{p.percentile(0.99)}, target)
+		r := absolute("load", name+": p99 of a request", "ms", []float64{p.percentile(0.99)}, target)
 		if clients != 256 {
 			r.Target, r.Reached = 0, true
 		}
@@ -160,6 +175,19 @@ func (s *server) states(ctx context.Context, on string, target float64) (all []r
 	peak, err := watch()
 	all = append(all, absolute("load", on+": the server's memory meanwhile, at most", "MB", []float64{peak}, most))
 	return all, err
+}
+
+// wait waits for a while.
+func wait(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
 }
 
 // lockers are 1,000 clients that want the lock of one instance, again and again.
@@ -180,10 +208,8 @@ func (s *server) lockers(ctx context.Context, on string) (result, error) {
 			}
 			if status == http.StatusLocked {
 				refused.Add(1)
-				select {
-				case <-ctx.Done():
-					return ctx.Err()
-				case <-time.After(time.Duration(rand.IntN(500)) * time.Millisecond):
+				if err := wait(ctx, time.Duration(rand.IntN(500))*time.Millisecond); err != nil {
+					return err
 				}
 				continue
 			}
