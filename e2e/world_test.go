@@ -22,7 +22,7 @@ import (
 )
 
 // patience is how long a rollout may take on a busy machine.
-const patience = 400 * time.Second
+const patience = 3 * time.Minute
 
 // world is a server with its folder, and a repository.
 type world struct {
