@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/json"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -103,7 +104,7 @@ func (g *gate) serve(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	var during wire.During
-	if err := json.NewDecoder(http.MaxBytesReader(w, req.Body, gateLimit)).Decode(&during); err != nil {
+	if err := json.NewDecoder(io.LimitReader(req.Body, gateLimit)).Decode(&during); err != nil {
 		http.Error(w, "the outputs cannot be read: "+err.Error(), http.StatusBadRequest)
 		return
 	}
