@@ -31,6 +31,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/service/access"
 	"github.com/terrace-cd/terrace/internal/service/board"
 	"github.com/terrace-cd/terrace/internal/service/bus"
+	"github.com/terrace-cd/terrace/internal/service/guardrails"
 	"github.com/terrace-cd/terrace/internal/service/keys"
 	"github.com/terrace-cd/terrace/internal/service/projects"
 	"github.com/terrace-cd/terrace/internal/service/rollouts"
@@ -233,7 +234,8 @@ func (a *App) build(ctx context.Context) (http.Handler, func(context.Context), e
 		o.Log.Warn("storage has a state that the database does not know; its environment is held", "project", n.Project,
 			"instance", core.InstanceName(n.Stack, n.Environment), "serial", n.Serial, "known", n.Known, "entry", n.Entry)
 	}
-	runService := &runs.Service{Store: a.store, Wanted: evaluator, Source: sources, State: states, Seal: keyring, Bus: changes, Log: o.Log,
+	rails := &guardrails.Service{Store: a.store, Bus: changes}
+	runService := &runs.Service{Store: a.store, Guardrails: rails, Wanted: evaluator, Source: sources, State: states, Seal: keyring, Bus: changes, Log: o.Log,
 		URL: a.URL, Grace: 5 * time.Minute, VerifyEvery: 10 * time.Second}
 	states.SetGuard(runService.Forgotten)
 	projectService := &projects.Service{Store: a.store, Source: sources, Wanted: evaluator, Seal: keyring, Bus: changes, Log: o.Log}
@@ -252,7 +254,7 @@ func (a *App) build(ctx context.Context) (http.Handler, func(context.Context), e
 	runService.Interrupt, runService.Kill, runService.Host = exec.Interrupt, exec.Kill, starter.Host()
 	poller := &jobs.Poller{Projects: projectService, Every: o.Poll, Log: o.Log}
 	keeper := &jobs.Keeper{Store: a.store, Blobs: blobs, KeepLogs: o.KeepLogs, Log: o.Log}
-	loop := &reconcile.Reconciler{Store: a.store, Wanted: evaluator, Runs: runService, Bus: changes, Log: o.Log}
+	loop := &reconcile.Reconciler{Store: a.store, Wanted: evaluator, Guardrails: rails, Runs: runService, Bus: changes, Log: o.Log}
 	listen, ask := a.listen(changes, poller)
 	api := &httpapi.API{Access: accessService, Board: boardService, Bus: changes, Keys: keyService, Projects: projectService, Rollouts: rolloutService, Runs: runService,
 		State: states, Wanted: evaluator, Store: a.store, VerifyEvents: a.store.VerifyEvents, Log: o.Log, Ask: ask, Version: o.Version}

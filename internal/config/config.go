@@ -67,10 +67,15 @@ type Stack struct {
 	Name         string
 	Discovered   bool     // it has no block of its own
 	Environments []string // in promotion order
-	Immutable    []string
+	BeforeChange bool     // it has a before_change block
+	Protection
+}
+
+// Protection is what may not be done to resources (rules 13 and 14).
+type Protection struct {
+	Immutable    []string // patterns of addresses
 	Stateful     []string
 	ZeroDowntime bool
-	BeforeChange bool // it has a before_change block
 }
 
 // Instance is a stack in one environment. All paths are relative to the root of the

@@ -44,6 +44,9 @@ func (b body) rangeOf(name string) hcl.Range {
 
 // read sorts a body by its schema and reports what does not belong in it.
 func (p *problems) read(raw *hclsyntax.Body, schema *blockSchema, header hcl.Range) body {
+	if schema.Type == "" {
+		p.top = schema
+	}
 	b := body{schema: schema, header: header, attrs: map[string]*hclsyntax.Attribute{}, blocks: map[string][]*hclsyntax.Block{}, source: p.source}
 	attrs := slices.SortedFunc(maps.Values(raw.Attributes), func(a, c *hclsyntax.Attribute) int {
 		return cmp.Compare(a.SrcRange.Start.Byte, c.SrcRange.Start.Byte)
@@ -89,7 +92,7 @@ func in(s *blockSchema) string {
 }
 
 func article(word string) string {
-	if strings.ContainsRune("aeiou", rune(word[0])) {
+	if strings.ContainsRune("aeiou", rune(word[0])) && word != "user" {
 		return "an " + word
 	}
 	return "a " + word
@@ -116,8 +119,8 @@ func (p *problems) unknownAttr(a *hclsyntax.Attribute, s *blockSchema) {
 	detail := fmt.Sprintf("There is no argument %q%s.", a.Name, in(s))
 	switch {
 	case s.Type == "":
-		detail = "Only blocks may stand at the top of the file: project, environment and stack."
-		if home := homeOf(a.Name); home != "" {
+		detail = fmt.Sprintf("Only blocks may stand at the top of the file: %s.", listed(s.blockNames(), 12))
+		if home := p.homeOf(a.Name); home != "" {
 			detail += fmt.Sprintf(" %q belongs in %s block.", a.Name, article(home))
 		}
 	case s.block(a.Name) != nil:
@@ -125,8 +128,10 @@ func (p *problems) unknownAttr(a *hclsyntax.Attribute, s *blockSchema) {
 	default:
 		hint := didYouMean(a.Name, slices.Concat(s.attrNames(), s.blockNames()))
 		if hint == "" {
-			if home := homeOf(a.Name); home != "" {
+			if home := p.homeOf(a.Name); home != "" {
 				hint = fmt.Sprintf(" It belongs in %s block.", article(home))
+			} else if other := p.otherFile(a.Name); other != "" {
+				hint = " " + other
 			} else {
 				hint = " There are: " + strings.Join(s.attrNames(), ", ") + "."
 			}
@@ -145,12 +150,14 @@ func (p *problems) unknownBlock(b *hclsyntax.Block, s *blockSchema) {
 	default:
 		detail = fmt.Sprintf("There is no block %q%s.", b.Type, in(s))
 		if s.Type == "" {
-			detail = fmt.Sprintf("There is no block %q; there are project, environment and stack.", b.Type)
+			detail = fmt.Sprintf("There is no block %q; there are %s.", b.Type, listed(s.blockNames(), 12))
 		}
 		if hint := didYouMean(b.Type, s.blockNames()); hint != "" {
 			detail += hint
-		} else if home := homeOf(b.Type); home != "" {
+		} else if home := p.homeOf(b.Type); home != "" {
 			detail += fmt.Sprintf(" It belongs in %s block.", article(home))
+		} else if other := p.otherFile(b.Type); other != "" {
+			detail += " " + other
 		} else if slices.Contains([]string{"variable", "resource", "module", "locals", "output", "data", "provider", "terraform"}, b.Type) {
 			detail += " Resources and variables belong in the root module of a stack."
 		}
@@ -159,20 +166,29 @@ func (p *problems) unknownBlock(b *hclsyntax.Block, s *blockSchema) {
 }
 
 // homeOf names the kind of block that an argument or a block belongs in.
-func homeOf(name string) string {
-	var find func(s *blockSchema) string
-	find = func(s *blockSchema) string {
-		for _, b := range s.Blocks {
-			if b.attr(name) != nil || b.block(name) != nil {
-				return b.Type
-			}
-			if home := find(b); home != "" {
-				return home
-			}
+func (p *problems) homeOf(name string) string { return p.top.homeOf(name) }
+
+func (b *blockSchema) homeOf(name string) string {
+	for _, inner := range b.Blocks {
+		if inner.attr(name) != nil || inner.block(name) != nil {
+			return inner.Type
 		}
-		return ""
+		if home := inner.homeOf(name); home != "" {
+			return home
+		}
 	}
-	return find(fileSchema)
+	return ""
+}
+
+// otherFile says that a name belongs in the other of the two files, "" when it does not.
+func (p *problems) otherFile(name string) string {
+	switch {
+	case p.top == guardrailsSchema && (fileSchema.homeOf(name) != "" || fileSchema.block(name) != nil):
+		return "The repository decides it, in " + FileName + "."
+	case p.top == fileSchema && (guardrailsSchema.homeOf(name) != "" || guardrailsSchema.block(name) != nil):
+		return "It belongs in the guardrails, which are kept on the server: terrace guardrails set FILE."
+	}
+	return ""
 }
 
 func (p *problems) labels(b *hclsyntax.Block, s *blockSchema) bool {
@@ -181,11 +197,11 @@ func (p *problems) labels(b *hclsyntax.Block, s *blockSchema) bool {
 		p.error(b.LabelRanges[0], fmt.Sprintf("A label too many on %q", b.Type), fmt.Sprintf("%s block has no name: write %s { … }", article2(b.Type), b.Type))
 		return false
 	case s.Label != "" && len(b.Labels) != 1:
-		example := "NAME"
+		example := cmp.Or(s.As, "NAME")
 		if s.Labels != nil {
 			example = s.Labels[0]
 		}
-		p.error(b.DefRange(), fmt.Sprintf("A %q block needs one label", b.Type), fmt.Sprintf("The label names %s: write %s %q { … }", s.Label, b.Type, example))
+		p.error(b.DefRange(), fmt.Sprintf("%s %q block needs one label", strings.Fields(article2(b.Type))[0], b.Type), fmt.Sprintf("The label names %s: write %s %q { … }", s.Label, b.Type, example))
 		return false
 	case s.Labels != nil && !slices.Contains(s.Labels, b.Labels[0]):
 		p.error(b.LabelRanges[0], fmt.Sprintf("Unknown kind of %s %q", b.Type, b.Labels[0]),

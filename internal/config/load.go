@@ -93,12 +93,17 @@ func (l *Loader) Load(tree Tree, root string) (*Config, hcl.Diagnostics) {
 
 func (l *load) open() (*hclsyntax.Body, bool) {
 	src, err := l.tree.ReadFile(l.file)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	if errors.Is(err, fs.ErrNotExist) {
 		l.error(startOf(l.file), "There is no "+FileName, fmt.Sprintf("%s does not exist. Run terrace init in that folder to write one.", l.file))
 		return nil, false
-	case err != nil:
-		l.error(startOf(l.file), FileName+" cannot be read", err.Error())
+	}
+	return l.parsed(src, err)
+}
+
+// parsed parses what was read of l.file.
+func (l *load) parsed(src []byte, err error) (*hclsyntax.Body, bool) {
+	if err != nil {
+		l.error(startOf(l.file), l.file+" cannot be read", err.Error())
 		return nil, false
 	}
 	l.source = src

@@ -19,8 +19,9 @@ type problems struct {
 	// bad holds expressions that refer to something that does not exist: they are not
 	// evaluated, since that would only report it again.
 	bad map[hclsyntax.Expression]bool
-	// source is the file that bodies are read from.
+	// source is the file that bodies are read from, top the schema of all of it.
 	source []byte
+	top    *blockSchema
 }
 
 type groupKey struct {

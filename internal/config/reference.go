@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
@@ -80,7 +81,7 @@ func writeBlock(w *strings.Builder, b *blockSchema, level int) {
 	case b.Labels != nil:
 		header += fmt.Sprintf(" %q", strings.Join(b.Labels, "|"))
 	case b.Label != "":
-		header += ` "NAME"`
+		header += fmt.Sprintf(" %q", cmp.Or(b.As, "NAME"))
 	}
 	fmt.Fprintf(w, "%s %s\n\n%s", strings.Repeat("#", level), header, b.Doc)
 	if b.Many {

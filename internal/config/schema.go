@@ -7,6 +7,7 @@ package config
 type blockSchema struct {
 	Type   string
 	Label  string   // what its label names, "" when it has none
+	As     string   // how the reference writes its label; "" means "NAME"
 	Labels []string // the labels it may have, nil for any name
 	Many   bool     // may occur several times in its parent
 	Doc    string

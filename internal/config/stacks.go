@@ -107,12 +107,10 @@ func (l *load) stackBlocks(top body) {
 }
 
 func (l *load) stack(name string, b body) *stack {
-	st := &stack{Stack: Stack{Name: name, ZeroDowntime: l.boolean(b, "zero_downtime", l.ctx)}, body: b, environments: l.envs, inputPlaces: map[string]hcl.Range{}}
+	st := &stack{Stack: Stack{Name: name, Protection: l.protection(b)}, body: b, environments: l.envs, inputPlaces: map[string]hcl.Range{}}
 	if b.has("environments") {
 		st.environments = l.stackEnvironments(b)
 	}
-	st.Immutable = l.addresses(b, "immutable")
-	st.Stateful = l.addresses(b, "stateful")
 	if e := b.expr("inputs"); e != nil {
 		l.items(e, st.inputPlaces)
 	}
@@ -129,6 +127,11 @@ func (l *load) stack(name string, b body) *stack {
 		st.verify = append(st.verify, l.verifyBlock(block.Labels[0], v))
 	}
 	return st
+}
+
+// protection is what a stack block says of protection, here and in the guardrails.
+func (l *load) protection(b body) Protection {
+	return Protection{ZeroDowntime: l.boolean(b, "zero_downtime", l.ctx), Immutable: l.addresses(b, "immutable"), Stateful: l.addresses(b, "stateful")}
 }
 
 func (l *load) verifyBlock(kind string, b body) verifyBlock {

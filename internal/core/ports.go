@@ -33,6 +33,7 @@ type Tx interface {
 	OwnStates
 	Exceptions
 	Freezes
+	GuardrailsVersions
 	Tokens
 	Events
 	Logs
@@ -147,6 +148,18 @@ type Exceptions interface {
 	// EndException notes who used it, "" when a person took it back. Conflict when it has
 	// ended already, NotFound when the project has none with that ID.
 	EndException(project, id, usedBy string, at time.Time) error
+	// ConfirmException notes the second person. Conflict when it has ended or somebody
+	// confirmed it, NotFound when the project has none with that ID.
+	ConfirmException(project, id, by string) error
+}
+
+// GuardrailsVersions stores the guardrails, of which none is changed or deleted.
+type GuardrailsVersions interface {
+	AddGuardrails(Guardrails) error // Conflict when the version is taken
+	// Guardrails returns a version, the newest for 0.
+	Guardrails(version int64) (Guardrails, error)
+	GuardrailsVersion() (int64, error)        // the newest, 0 when there is none
+	GuardrailsHistory() ([]Guardrails, error) // newest first, without files
 }
 
 // Freezes stores freezes that people set; those of configurations are not stored.

@@ -76,8 +76,9 @@ type Secret struct {
 type TokenKind string
 
 const (
-	// TokenAdmin may do everything on the API. (Roles refine this later.)
-	TokenAdmin TokenKind = "admin"
+	// TokenPerson is of a person or a machine. What it may do, its role says. (The word
+	// is of the time before there were roles.)
+	TokenPerson TokenKind = "admin"
 	// TokenRun may do what one run needs: read its job, report, and reach its
 	// instance's state, writing only while the run is applying.
 	TokenRun TokenKind = "run"
@@ -85,15 +86,24 @@ const (
 
 // Token is a stored credential. The secret itself is never stored.
 type Token struct {
-	ID      string
-	Hash    string // hex SHA-256 of the secret
-	Kind    TokenKind
-	Name    string // for people: "admin", "ana's laptop"
-	Run     string // for TokenRun
-	Fence   int64  // for TokenRun: of the attempt it was made for
-	Created time.Time
-	Expires time.Time // zero: never
-	Revoked bool
+	ID   string
+	Hash string // hex SHA-256 of the secret
+	Kind TokenKind
+	Name string // for people: "admin", "ana's laptop"
+	User string // for TokenPerson: whose it is; "user:" and this is how they appear in events
+	Role Role   // for TokenPerson: "" means what the guardrails give the user
+	// Project and Environment are where a Role of its own holds; "" means in all.
+	Project, Environment string
+	Run                  string // for TokenRun
+	Fence                int64  // for TokenRun: of the attempt it was made for
+	Created              time.Time
+	Expires              time.Time // zero: never
+	Revoked              bool
+}
+
+// LetsIn reports whether the token still lets anybody in.
+func (t Token) LetsIn(now time.Time) bool {
+	return !t.Revoked && (t.Expires.IsZero() || !now.After(t.Expires))
 }
 
 // Event is one line of the audit log. Hash is SHA-256 over the previous event's

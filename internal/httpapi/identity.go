@@ -58,7 +58,7 @@ func (a *API) identify(next http.Handler) http.Handler {
 		} else {
 			k.identity, k.err = a.Access.Identify(req.Context(), secret)
 		}
-		k.person = k.err == nil && k.identity.Token.Kind == core.TokenAdmin
+		k.person = k.err == nil && k.identity.Token.Kind == core.TokenPerson
 		next.ServeHTTP(w, req.WithContext(context.WithValue(req.Context(), identityKey{}, k)))
 	})
 }

@@ -12,6 +12,7 @@ type Window struct {
 	Days     []time.Weekday // on which it opens; empty means every day
 	From, To time.Duration  // of the wall clock, since midnight; From > To goes over midnight
 	Zone     *time.Location
+	Firm     bool // of the guardrails: never gives way
 }
 
 // Windows are those of one configuration: open when one of them is, or when there is none.
@@ -48,10 +49,30 @@ func allOpen(all []Windows, t time.Time) bool {
 const horizon = 15 * 24 * time.Hour
 
 // NextOpening is when all of several configurations let an environment change, t itself
-// when they do now. Where they never agree, the last decides, which is that of the release
-// that is there: a commit that moves a window from one day to another still meets the old
-// one (rule 28), and does not wait for ever. Zero: there is none within two weeks.
+// when they do now. Where they never agree, one of the repository's two gives way, the one
+// that enters before the one that is there: a commit that moves a window from one day to
+// another still meets the old one (rule 28), and does not wait for ever. The guardrails
+// never do. Zero: there is none within two weeks.
 func NextOpening(all []Windows, t time.Time) time.Time {
+	next := agreed(all, t)
+	var ours []int
+	for i, ws := range all {
+		if len(ws) > 0 && !ws[0].Firm {
+			ours = append(ours, i)
+		}
+	}
+	if len(ours) < 2 {
+		return next
+	}
+	for i := 0; next.IsZero() && i < len(ours); i++ {
+		next = agreed(slices.Delete(slices.Clone(all), ours[i], ours[i]+1), t)
+	}
+	return next
+}
+
+// agreed is when all of several configurations let an environment change, zero when they
+// do not within two weeks.
+func agreed(all []Windows, t time.Time) time.Time {
 	if allOpen(all, t) {
 		return t
 	}
@@ -61,9 +82,6 @@ func NextOpening(all []Windows, t time.Time) time.Time {
 		if allOpen(all, next) {
 			return next
 		}
-	}
-	if len(all) > 1 {
-		return NextOpening(all[len(all)-1:], t)
 	}
 	return time.Time{}
 }

@@ -1,6 +1,7 @@
 package promotion
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -44,6 +45,29 @@ func TestRule24_Windows(t *testing.T) {
 		{"and ends its stage", snap(ro(1, in("dev", running, opens(evening), stack("web", run(core.RunSucceeded))))), []string{"1.dev is succeeded"}, nil},
 		{"a failure ends it too", snap(ro(1, in("dev", running, opens(evening), stack("web", run(core.RunFailed)), stack("db")))), []string{"1.dev is failed"}, nil},
 		{"an older release enters when the newer may not", snap(ro(1, in("dev", waiting, opens(lunch))), ro(2, in("dev", waiting, opens(evening)))), []string{"admit 1.dev"}, nil},
+	})
+}
+
+// firm makes windows those of the guardrails.
+func firm(ws Windows) Windows {
+	ws = slices.Clone(ws)
+	for i := range ws {
+		ws[i].Firm = true
+	}
+	return ws
+}
+
+// Where windows can never be open together, the guardrails' are not the ones that give way.
+func TestRule28_WindowsOfTheGuardrails(t *testing.T) {
+	t.Parallel()
+	const tonight, never = "the window of dev, which opens at 18:00 on Sunday, 1 March (UTC)", "the window of dev, which does not open in the next two weeks"
+	check(t, []rule{
+		{"they hold without others", snap(ro(1, in("dev", waiting, opens(firm(evening))))), nil, map[string]string{"1.dev": tonight}},
+		{"and where others are open", snap(ro(1, in("dev", waiting, opens(firm(evening), lunch, nil)))), nil, map[string]string{"1.dev": never}},
+		{"the one that is there gives way to them", snap(ro(1, in("dev", waiting, opens(firm(evening), evening, lunch)))), nil, map[string]string{"1.dev": tonight}},
+		{"the one that enters does, if that helps", snap(ro(1, in("dev", waiting, opens(firm(evening), lunch, evening)))), nil, map[string]string{"1.dev": tonight}},
+		{"and nothing enters against them", snap(ro(1, in("dev", waiting, opens(firm(evening), lunch, lunch)))), nil, map[string]string{"1.dev": never}},
+		{"nor against one of them", snap(ro(1, in("dev", waiting, opens(firm(evening), firm(lunch))))), nil, map[string]string{"1.dev": never}},
 	})
 }
 

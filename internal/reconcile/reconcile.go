@@ -13,6 +13,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/promotion"
 	"github.com/terrace-cd/terrace/internal/service/bus"
+	"github.com/terrace-cd/terrace/internal/service/guardrails"
 	"github.com/terrace-cd/terrace/internal/service/runs"
 	"github.com/terrace-cd/terrace/internal/service/wanted"
 )
@@ -25,11 +26,12 @@ const rounds = 50
 
 // Reconciler drives every project of the store. Run must be called once.
 type Reconciler struct {
-	Store  core.Store
-	Wanted *wanted.Evaluator
-	Runs   *runs.Service
-	Bus    *bus.Bus
-	Log    *slog.Logger
+	Store      core.Store
+	Wanted     *wanted.Evaluator
+	Guardrails *guardrails.Service
+	Runs       *runs.Service
+	Bus        *bus.Bus
+	Log        *slog.Logger
 
 	workers sync.WaitGroup
 }

@@ -21,6 +21,7 @@ type snapshot struct {
 	promotion.Snapshot
 	now       time.Time
 	project   core.Project
+	rails     *config.Guardrails
 	rollouts  map[string]core.Rollout
 	stages    map[string]core.Stage
 	configs   map[string]*config.Config // by commit
@@ -48,6 +49,9 @@ func (w *worker) snapshot(ctx context.Context) (*snapshot, error) {
 	if err := w.Store.View(ctx, func(tx core.Tx) (err error) {
 		s.now = tx.Now()
 		if s.project, err = tx.Project(w.project); err != nil {
+			return err
+		}
+		if s.rails, err = w.Guardrails.In(tx); err != nil {
 			return err
 		}
 		environments, err := tx.Environments(w.project)
@@ -155,7 +159,8 @@ func (w *worker) rollout(ctx context.Context, s *snapshot, ro core.Rollout) (pro
 
 // law is what judges a release that enters an environment.
 func (w *worker) law(ctx context.Context, s *snapshot, cfg *config.Config, r core.Release, environment string) law.Law {
-	l := law.Law{Sources: []law.Source{law.Of(cfg, environment, law.Entering(r))}}
+	l := law.Under(s.rails, w.project, environment)
+	l.Sources = append(l.Sources, law.Of(cfg, environment, law.Entering(r)))
 	if there := w.there(ctx, s, environment); there != nil && there != cfg {
 		l.Sources = append(l.Sources, law.Of(there, environment, law.There(s.verified[environment])))
 	}

@@ -41,6 +41,7 @@ var tables = []table{
 	{"own_states", "project, environment, stack", ""},
 	{"exceptions", "id", ""},
 	{"freezes", "id", ""},
+	{"guardrails", "version", ""},
 	{"leases", "name", ""},
 	{"keys", "id", ""},
 	{"settings", "name", ""},

@@ -86,7 +86,7 @@ func (s *Service) AddToken(ctx context.Context, by, name, secret string, lifetim
 	var token core.Token
 	err := s.Store.Update(ctx, func(tx core.Tx) error {
 		now := tx.Now()
-		token = core.Token{ID: core.NewID(core.PrefixToken, now), Hash: runs.HashToken(secret), Kind: core.TokenAdmin, Name: name, Created: now}
+		token = core.Token{ID: core.NewID(core.PrefixToken, now), Hash: runs.HashToken(secret), Kind: core.TokenPerson, Name: name, Created: now}
 		if lifetime > 0 {
 			token.Expires = now.Add(lifetime)
 		}

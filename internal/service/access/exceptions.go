@@ -9,12 +9,6 @@ import (
 	"github.com/terrace-cd/terrace/internal/core"
 )
 
-// Bounds of how long an exception may wait to be used.
-const (
-	leastException = time.Minute
-	mostException  = 7 * 24 * time.Hour
-)
-
 // maxAddress bounds an address, in bytes.
 const maxAddress = 1000
 
@@ -29,8 +23,8 @@ func (s *Service) Except(ctx context.Context, by string, e core.Exception, lifet
 		return e, core.Errorf(core.Invalid, "%q is not the address of a resource, as in democloud_database.main or module.db.democloud_database.main[0]", e.Address)
 	case strings.TrimSpace(e.Reason) == "":
 		return e, core.Errorf(core.Invalid, "an exception needs a reason, for those who read the audit log later: --reason")
-	case lifetime < leastException || lifetime > mostException:
-		return e, core.Errorf(core.Invalid, "an exception lasts from %s to %s, and %s is neither", leastException, mostException, lifetime)
+	case lifetime < core.LeastException || lifetime > core.MostException:
+		return e, core.Errorf(core.Invalid, "an exception lasts from %s to %s, and %s is neither", core.LeastException, core.MostException, lifetime)
 	}
 	err := s.Store.Update(ctx, func(tx core.Tx) error {
 		kept, err := tx.Held(e.Project, e.Stack, e.Environment)

@@ -90,7 +90,7 @@ func (w *world) populate(ring core.Sealer, n int) {
 	}
 	w.update(func(tx core.Tx) error {
 		if err := errors.Join(
-			tx.AddToken(core.Token{ID: "t", Kind: core.TokenAdmin, Hash: "h", Name: "ann"}),
+			tx.AddToken(core.Token{ID: "t", Kind: core.TokenPerson, Hash: "h", Name: "ann"}),
 			tx.AddProject(core.Project{Name: "p", Repo: "r", Branch: "main", WebhookToken: hex.EncodeToString(sealed(projects.WebhookPurpose("p")))}),
 			tx.AddRelease(core.Release{Project: "p", Number: 1, Commit: "abc"}),
 			tx.AddRun(core.Run{ID: "r", Project: "p", Environment: "dev", Stack: "web", Release: core.Release{Number: 1, Commit: "abc"}, Kind: core.KindDeploy, Status: core.RunQueued})); err != nil {

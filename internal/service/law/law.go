@@ -20,11 +20,42 @@ type Source struct {
 	Environment config.Environment
 	// Stacks is what it says of stacks, by name.
 	Stacks map[string]config.Stack
+	// Guarded is what it says of every stack that a pattern means.
+	Guarded []config.GuardedStack
+	// Firm is set for the guardrails, which never give way.
+	Firm bool
 }
 
-// Law is every source that judges an environment. A later source decides where two can
-// never both be met, so the one of the release that is there comes last.
-type Law struct{ Sources []Source }
+// Law is every source that judges an environment: the guardrails, which never give way, the
+// release that enters and the one that is there, which decides where those two can never
+// both be met.
+type Law struct {
+	Sources []Source
+	// Guardrails is the digest of the guardrails, "" when there are none. Approvals are
+	// bound to it (rule 11).
+	Guardrails string
+	// Rails are the guardrails themselves; never nil in a law of Under.
+	Rails *config.Guardrails
+}
+
+// Under begins the law of an environment with what the guardrails say of it.
+func Under(g *config.Guardrails, project, environment string) Law {
+	l := Law{Guardrails: g.Digest, Rails: g}
+	for _, e := range g.Environments {
+		if e.Covers(project, environment) {
+			here := e.Environment
+			here.Name = environment
+			l.Sources = append(l.Sources, Source{From: fmt.Sprintf("the guardrails (environment %q)", e.Pattern), Environment: here, Firm: true})
+		}
+	}
+	for _, s := range g.Stacks {
+		if s.Covers(project, environment) {
+			l.Sources = append(l.Sources, Source{From: fmt.Sprintf("the guardrails (stack %q)", s.Pattern), Environment: config.Environment{Name: environment},
+				Guarded: []config.GuardedStack{s}, Firm: true})
+		}
+	}
+	return l
+}
 
 // Of reads what a configuration says of an environment.
 func Of(cfg *config.Config, environment, from string) Source {
@@ -50,15 +81,17 @@ func There(r core.Release) string {
 	return fmt.Sprintf("%s of release %d, which is there now", config.FileName, r.Number)
 }
 
-// Windows are those of every source, all of which have to be open (rule 24).
+// Windows are those of every source that has some, all of which have to be open (rule 24).
 func (l Law) Windows() []promotion.Windows {
 	var out []promotion.Windows
 	for _, s := range l.Sources {
 		var windows promotion.Windows
 		for _, w := range s.Environment.Windows {
-			windows = append(windows, promotion.Window{Days: w.Days, From: w.From, To: w.To, Zone: w.Zone})
+			windows = append(windows, promotion.Window{Days: w.Days, From: w.From, To: w.To, Zone: w.Zone, Firm: s.Firm})
 		}
-		out = append(out, windows)
+		if len(windows) > 0 {
+			out = append(out, windows)
+		}
 	}
 	return out
 }
@@ -67,9 +100,17 @@ func (l Law) Windows() []promotion.Windows {
 // (rules 13 and 14).
 func (l Law) Protection(stack string) []guard.Rules {
 	var out []guard.Rules
+	add := func(from string, p config.Protection) {
+		out = append(out, guard.Rules{From: from, Immutable: p.Immutable, Stateful: p.Stateful, ZeroDowntime: p.ZeroDowntime})
+	}
 	for _, s := range l.Sources {
 		if st, ok := s.Stacks[stack]; ok {
-			out = append(out, guard.Rules{From: s.From, Immutable: st.Immutable, Stateful: st.Stateful, ZeroDowntime: st.ZeroDowntime})
+			add(s.From, st.Protection)
+		}
+		for _, g := range s.Guarded {
+			if core.Matches(g.Pattern, stack) {
+				add(s.From, g.Protection)
+			}
 		}
 	}
 	return out

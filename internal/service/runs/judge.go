@@ -6,21 +6,27 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/guard"
 	"github.com/terrace-cd/terrace/internal/service/law"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
-// law is what judges a run: the configurations of its own release and of the release that
-// is there now, so that one which takes a protection away still meets it once (rule 28).
+// law is what judges a run: the guardrails, and the configurations of its own release and of
+// the release that is there now, so that one which takes a protection away still meets it
+// once (rule 28).
 func (s *Service) law(ctx context.Context, run core.Run) (l law.Law, err error) {
 	if run.Kind != core.KindDeploy && run.Kind != core.KindDestroy {
 		return l, nil // it changes nothing
 	}
 	var project core.Project
 	var instance core.InstanceState
+	var rails *config.Guardrails
 	if err := s.Store.View(ctx, func(tx core.Tx) (err error) {
+		if rails, err = s.Guardrails.In(tx); err != nil {
+			return err
+		}
 		if project, err = tx.Project(run.Project); err != nil {
 			return err
 		}
@@ -29,6 +35,7 @@ func (s *Service) law(ctx context.Context, run core.Run) (l law.Law, err error) 
 	}); err != nil {
 		return l, err
 	}
+	l = law.Under(rails, run.Project, run.Environment)
 	// Where nothing had to run for a release, it is there without having been applied.
 	there := core.Release{Number: instance.Applied, Commit: instance.Commit}
 	if instance.Release.Number > there.Number {
@@ -43,6 +50,16 @@ func (s *Service) law(ctx context.Context, run core.Run) (l law.Law, err error) 
 		err = s.add(ctx, &l, project, run, there.Commit, law.There(there))
 	}
 	return l, err
+}
+
+// still refuses to decide by guardrails that were replaced since a law was read. The runner
+// says the same again.
+func (s *Service) still(tx core.Tx, run core.Run, l law.Law) error {
+	rails, err := s.Guardrails.In(tx)
+	if err == nil && l.Rails != nil && rails.Digest != l.Guardrails {
+		err = core.Errorf(core.Unavailable, "the guardrails were changed while the plan of %s was judged; it is judged again", run.Instance())
+	}
+	return err
 }
 
 // add adds what one configuration says.

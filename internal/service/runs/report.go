@@ -233,6 +233,9 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		if run.Status != core.RunChecking && !again {
 			return core.Errorf(core.Conflict, "%s is %s; a plan is not expected", id, run.Status)
 		}
+		if err := s.still(tx, run, l); err != nil {
+			return err
+		}
 		judged, err := s.judge(tx, run, planned, l)
 		if err != nil {
 			return err

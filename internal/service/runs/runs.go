@@ -16,6 +16,7 @@ import (
 
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/service/bus"
+	"github.com/terrace-cd/terrace/internal/service/guardrails"
 	"github.com/terrace-cd/terrace/internal/service/state"
 	"github.com/terrace-cd/terrace/internal/service/wanted"
 	"github.com/terrace-cd/terrace/internal/source"
@@ -27,13 +28,14 @@ const maxAttempts = 3
 
 // Service is safe for concurrent use.
 type Service struct {
-	Store  core.Store
-	Wanted *wanted.Evaluator
-	Source *source.Source
-	State  *state.Service
-	Seal   core.Sealer
-	Bus    *bus.Bus
-	Log    *slog.Logger
+	Store      core.Store
+	Guardrails *guardrails.Service
+	Wanted     *wanted.Evaluator
+	Source     *source.Source
+	State      *state.Service
+	Seal       core.Sealer
+	Bus        *bus.Bus
+	Log        *slog.Logger
 
 	// URL is where runners reach the server.
 	URL func() string

@@ -24,9 +24,13 @@ func exceptions(t *testing.T, s core.Store) {
 		refused(t, s, core.NotFound, func(tx core.Tx) error { return tx.EndException(x.project, x.id, "", at) })
 	}
 	refused(t, s, core.Conflict, func(tx core.Tx) error { return tx.EndException("shop", "x-1", "", at) })
+	refused(t, s, core.Conflict, func(tx core.Tx) error { return tx.ConfirmException("shop", "x-1", "user:ben") })
+	refused(t, s, core.NotFound, func(tx core.Tx) error { return tx.ConfirmException("blog", "x-2", "user:ben") })
+	update(t, s, func(tx core.Tx) error { return tx.ConfirmException("shop", "x-2", "user:ben") })
+	refused(t, s, core.Conflict, func(tx core.Tx) error { return tx.ConfirmException("shop", "x-2", "user:eve") })
 	update(t, s, func(tx core.Tx) error { return tx.EndException("shop", "x-2", "", at) })
 	refused(t, s, core.Conflict, func(tx core.Tx) error { return tx.EndException("shop", "x-2", "r-2", at) })
-	first.UsedBy, first.Ended, second.Ended = "r-1", at, at
+	first.UsedBy, first.Ended, second.Ended, second.ConfirmedBy = "r-1", at, at, "user:ben"
 	view(t, s, func(tx core.Tx) error {
 		all, err := tx.Exceptions("shop")
 		equal(t, "exceptions", all, []core.Exception{second, first})

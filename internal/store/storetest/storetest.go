@@ -53,6 +53,7 @@ func Run(t *testing.T, open Open) {
 		{"held", held},
 		{"exceptions", exceptions},
 		{"freezes", freezes},
+		{"guardrails", guardrails},
 		{"racing for a lock", lockRace},
 		{"recovered states", recovereds},
 		{"own states", ownStates},

@@ -80,7 +80,7 @@ func badText(t *testing.T, s core.Store) {
 	for _, bad := range []string{"a\x00b", "a\xff\xffb", "\xc3", "\xed\xa0\x80"} {
 		for what, f := range map[string]func(core.Tx) error{
 			"adding a project": func(tx core.Tx) error { return tx.AddProject(project(bad)) },
-			"adding a token":   func(tx core.Tx) error { return tx.AddToken(core.Token{ID: "t", Hash: bad, Kind: core.TokenAdmin}) },
+			"adding a token":   func(tx core.Tx) error { return tx.AddToken(core.Token{ID: "t", Hash: bad, Kind: core.TokenPerson}) },
 			"adding a run token": func(tx core.Tx) error {
 				return tx.AddToken(core.Token{ID: "t", Hash: "h", Kind: core.TokenRun, Run: bad})
 			},
@@ -157,7 +157,7 @@ func order(t *testing.T, s core.Store) {
 			if err := tx.AddProject(project(name)); err != nil {
 				return err
 			}
-			if err := tx.AddToken(core.Token{ID: name, Hash: fmt.Sprint(i), Kind: core.TokenAdmin, Created: at}); err != nil {
+			if err := tx.AddToken(core.Token{ID: name, Hash: fmt.Sprint(i), Kind: core.TokenPerson, Created: at}); err != nil {
 				return err
 			}
 		}
@@ -210,7 +210,7 @@ func letterCase(t *testing.T, s core.Store) {
 			if err := tx.AddProject(project(name)); err != nil {
 				return err
 			}
-			if err := tx.AddToken(core.Token{ID: "t" + name, Hash: name, Kind: core.TokenAdmin}); err != nil {
+			if err := tx.AddToken(core.Token{ID: "t" + name, Hash: name, Kind: core.TokenPerson}); err != nil {
 				return err
 			}
 		}

@@ -1,0 +1,172 @@
+package config
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/terrace-cd/terrace/internal/core"
+)
+
+// GuardrailsFile is the name of the file that guardrails are written in.
+const GuardrailsFile = "guardrails.hcl"
+
+// Guardrails are what no repository can weaken: they are kept on the server. The zero value
+// says nothing and forbids nothing. It is safe for concurrent use, and never changed.
+type Guardrails struct {
+	// Digest is that of every file, "" when there are no guardrails.
+	Digest string
+
+	Environments []GuardedEnvironment
+	Stacks       []GuardedStack
+	Allow        []Allow
+	Policies     []Policy
+	// Bundle is what files of policies say, by path.
+	Bundle map[string]string
+
+	exceptions []exceptionRule
+	skips      []skipRule
+	groups     map[string][]string // members, each "user:NAME"
+	emails     map[string]string   // of lower case, to "user:NAME"
+	roles      []roleBlock
+}
+
+// GuardedEnvironment is an environment block: what holds in every environment that Pattern
+// means. Of the Environment, what a repository decides alone (its order, its variables) is
+// not set.
+type GuardedEnvironment struct {
+	Pattern  string
+	Projects []string // patterns; empty means all
+	Environment
+}
+
+// Covers reports whether it holds in an environment of a project.
+func (e GuardedEnvironment) Covers(project, environment string) bool {
+	return core.Reach{Projects: e.Projects, Environments: []string{e.Pattern}}.Covers(project, environment)
+}
+
+// GuardedStack is a stack block: protection of every stack that Pattern means.
+type GuardedStack struct {
+	Pattern string
+	core.Reach
+	Protection
+}
+
+// Allow says what may be used. What is empty restricts nothing.
+type Allow struct {
+	core.Reach
+	Engines        []string // "tofu", "terraform"
+	EngineVersions string   // a version constraint
+	Providers      []string // patterns of HOST/NAMESPACE/NAME
+	Modules        []string // patterns of sources, as they are written in the code
+}
+
+// Policy is Rego that judges plans.
+type Policy struct {
+	Name string
+	core.Reach
+	Files []string // paths in the bundle, sorted
+}
+
+type exceptionRule struct {
+	core.Reach
+	second bool
+	most   time.Duration // 0: no bound
+}
+
+type skipRule struct {
+	core.Reach
+	second bool
+}
+
+type roleBlock struct {
+	core.Grant
+	members []string // "user:NAME" or "group:NAME"
+}
+
+// Roled reports whether roles come from the guardrails. While they name none, everybody
+// whom a token of no role of its own lets in is an admin, as before there were any.
+func (g *Guardrails) Roled() bool { return len(g.roles) > 0 }
+
+// Grants lists what a user ("user:ana") may be, and where.
+func (g *Guardrails) Grants(user string) []core.Grant {
+	if !g.Roled() {
+		return []core.Grant{{Role: core.RoleAdmin}}
+	}
+	var out []core.Grant
+	for _, r := range g.roles {
+		if slices.ContainsFunc(r.members, func(m string) bool { return slices.Contains(g.Members(m), user) }) {
+			out = append(out, r.Grant)
+		}
+	}
+	return out
+}
+
+// Roles lists the roles of a user ("user:ana") in an environment of a project, the least
+// first, each that is included too; "" as environment stands for the project as a whole,
+// where those who have a role in some of its environments have none. It does not know of
+// tokens with a role of their own.
+func (g *Guardrails) Roles(user, project, environment string) []core.Role {
+	var out []core.Role
+	for _, role := range core.Roles() {
+		if slices.ContainsFunc(g.Grants(user), func(held core.Grant) bool {
+			return held.Role.Includes(role) && held.Covers(project, environment)
+		}) {
+			out = append(out, role)
+		}
+	}
+	return out
+}
+
+// Members lists the users ("user:ana") whom "group:NAME" or "user:NAME" means.
+func (g *Guardrails) Members(who string) []string {
+	if group, ok := strings.CutPrefix(who, "group:"); ok {
+		return slices.Clone(g.groups[group])
+	}
+	if strings.HasPrefix(who, "user:") {
+		return []string{who}
+	}
+	return nil
+}
+
+var emailRE = regexp.MustCompile(`<([^<>]*)>\s*$`)
+
+// UserOf says which user ("user:ana") the author of a commit ("Ana <ana@example.com>") is, ""
+// when nobody has that address.
+func (g *Guardrails) UserOf(author string) string {
+	email := author
+	if m := emailRE.FindStringSubmatch(author); m != nil {
+		email = m[1]
+	}
+	return g.emails[strings.ToLower(strings.TrimSpace(email))]
+}
+
+// ExceptionRule says whether an exception takes a second person somewhere, and for how long
+// one may last at most, 0 when the guardrails do not bound it.
+func (g *Guardrails) ExceptionRule(project, environment string) (second bool, most time.Duration) {
+	for _, r := range g.exceptions {
+		if r.Covers(project, environment) {
+			second = second || r.second
+			if r.most > 0 && (most == 0 || r.most < most) {
+				most = r.most
+			}
+		}
+	}
+	return second, most
+}
+
+// SkipTakesSecond reports whether skipping a gate takes a second person somewhere.
+func (g *Guardrails) SkipTakesSecond(project, environment string) bool {
+	return slices.ContainsFunc(g.skips, func(r skipRule) bool { return r.second && r.Covers(project, environment) })
+}
+
+// Allowed lists the allow blocks that hold somewhere; each has to be met.
+func (g *Guardrails) Allowed(project, environment string) []Allow {
+	return slices.DeleteFunc(slices.Clone(g.Allow), func(a Allow) bool { return !a.Covers(project, environment) })
+}
+
+// PoliciesOf lists the policies that judge plans somewhere.
+func (g *Guardrails) PoliciesOf(project, environment string) []Policy {
+	return slices.DeleteFunc(slices.Clone(g.Policies), func(p Policy) bool { return !p.Covers(project, environment) })
+}

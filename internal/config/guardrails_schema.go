@@ -1,0 +1,123 @@
+package config
+
+import "github.com/terrace-cd/terrace/internal/core"
+
+// guardedSettings are what of an environment block of terrace.hcl the guardrails may say
+// too, with the same meaning. To let them say another, name it here: it is decoded, and
+// judged as one more source, by the code that does so for terrace.hcl.
+var guardedSettings = []string{"max_destroy", "max_replace", "approval", "window"}
+
+// guardedProtection is likewise what of a stack block they may say.
+var guardedProtection = []string{"stateful", "immutable", "zero_downtime"}
+
+var guardrailsSchema = &blockSchema{Blocks: []*blockSchema{
+	guardedEnvironmentSchema, guardedStackSchema, allowSchema, policySchema, exceptionsSchema, skipSchema, userSchema, groupSchema, roleSchema,
+}}
+
+// pick is the part of a schema that has these names.
+func (b *blockSchema) pick(names ...string) (attrs []attrSchema, blocks []*blockSchema) {
+	for _, name := range names {
+		if a := b.attr(name); a != nil {
+			attrs = append(attrs, *a)
+		}
+		if inner := b.block(name); inner != nil {
+			blocks = append(blocks, inner)
+		}
+	}
+	return attrs, blocks
+}
+
+var (
+	inProjects     = attrSchema{Name: "projects", Type: "list of patterns", Default: `["*"]`, Doc: "In which projects."}
+	inEnvironments = attrSchema{Name: "environments", Type: "list of patterns", Default: `["*"]`, Doc: "In which environments."}
+)
+
+var guardedEnvironmentSchema = func() *blockSchema {
+	attrs, blocks := environmentSchema.pick(guardedSettings...)
+	return &blockSchema{
+		Type: "environment", Label: "the environments, as a pattern", As: "PATTERN", Many: true,
+		Doc:   "What holds in every environment that the pattern means, beside what `terrace.hcl` says. With several blocks that mean an environment, each holds.",
+		Attrs: append([]attrSchema{inProjects}, attrs...), Blocks: blocks,
+	}
+}()
+
+var guardedStackSchema = func() *blockSchema {
+	attrs, _ := stackSchema.pick(guardedProtection...)
+	return &blockSchema{
+		Type: "stack", Label: "the stacks, as a pattern", As: "PATTERN", Many: true,
+		Doc:   "Protection of every stack that the pattern means.",
+		Attrs: append([]attrSchema{inProjects, inEnvironments}, attrs...),
+	}
+}()
+
+var allowSchema = &blockSchema{
+	Type: "allow", Many: true,
+	Doc: "What may be used. What is not written restricts nothing. With several blocks that hold somewhere, each has to be met.",
+	Attrs: []attrSchema{
+		inProjects, inEnvironments,
+		{Name: "engines", Type: "list of engines", Doc: "`tofu` and `terraform`."},
+		{Name: "engine_versions", Type: "string", Doc: "A version constraint, for example `>= 1.10, < 2.0`."},
+		{Name: "providers", Type: "list of patterns", Doc: "Of full addresses, HOST/NAMESPACE/NAME, for example `\"registry.opentofu.org/hashicorp/*\"`."},
+		{Name: "modules", Type: "list of patterns", Doc: "Of sources of modules from elsewhere, as they are written in the code, for example `\"git::https://git.example.com/*\"`. Modules of the repository itself may always be used."},
+	},
+}
+
+var policySchema = &blockSchema{
+	Type: "policy", Label: "the policy", Many: true,
+	Doc: "Rego that judges every plan.",
+	Attrs: []attrSchema{
+		{Name: "files", Type: "list of globs", Required: true, Doc: "Files beside the guardrails' file, for example `\"policies/*.rego\"`. They are stored with the guardrails."},
+		inProjects, inEnvironments,
+	},
+}
+
+var exceptionsSchema = &blockSchema{
+	Type: "exceptions", Many: true,
+	Doc: "How exceptions from protection (`terrace except`) are made. With several blocks that hold somewhere, the strictest decides.",
+	Attrs: []attrSchema{
+		inProjects, inEnvironments,
+		{Name: "second_person", Type: "bool", Default: "false", Doc: "An exception lets nothing until another operator has confirmed it."},
+		{Name: "max", Type: "duration", Default: `"168h"`, Doc: "How long an exception may last at most."},
+	},
+}
+
+var skipSchema = &blockSchema{
+	Type: "skip", Many: true,
+	Doc: "How gates are skipped.",
+	Attrs: []attrSchema{
+		inProjects, inEnvironments,
+		{Name: "second_person", Type: "bool", Default: "false", Doc: "A gate is skipped when another operator has confirmed it."},
+	},
+}
+
+var userSchema = &blockSchema{
+	Type: "user", Label: "the user", Many: true,
+	Doc: "Who a user is in git. A user without a block is known by their token alone.",
+	Attrs: []attrSchema{
+		{Name: "emails", Type: "list of addresses", Required: true, Doc: "Their addresses as authors of commits, by which an approval knows that they would approve their own work."},
+	},
+}
+
+var groupSchema = &blockSchema{
+	Type: "group", Label: "the group", Many: true,
+	Doc: "Users who are named together, in `from` of approvals and in roles.",
+	Attrs: []attrSchema{
+		{Name: "members", Type: "list of users", Required: true, Doc: "Each `user:NAME`."},
+	},
+}
+
+var roleSchema = &blockSchema{
+	Type: "role", Label: "the role", Labels: roleNames(), Many: true,
+	Doc: "Who may do what, and where. Each role includes those before it. Once there is a role block, a token that was made without a role of its own may do what these blocks give its user, and nothing else.",
+	Attrs: []attrSchema{
+		{Name: "members", Type: "list of people", Required: true, Doc: "Each `user:NAME` or `group:NAME`."},
+		inProjects, inEnvironments,
+	},
+}
+
+func roleNames() (names []string) {
+	for _, r := range core.Roles() {
+		names = append(names, string(r))
+	}
+	return names
+}
