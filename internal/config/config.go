@@ -53,6 +53,8 @@ type Approval struct {
 	Count  int
 	From   []string // "group:NAME" or "user:NAME"; empty means any operator
 	Others bool     // neither the commit's author nor who asked for the rollout
+	// Expires is how long an approval counts.
+	Expires time.Duration
 }
 
 // Window is when an environment may change (rule 24).

@@ -190,10 +190,16 @@ func (l *load) secrets(b body) []string {
 	return texts(items)
 }
 
+// DefaultExpiry is how long an approval counts where nobody says: over a weekend.
+const DefaultExpiry = 72 * time.Hour
+
 var personRE = regexp.MustCompile(`^(user|group):[^\s:]+$`)
 
 func (l *load) approval(b body) *Approval {
-	a := &Approval{Count: 1, Others: l.boolean(b, "others", l.ctx)}
+	a := &Approval{Count: 1, Others: l.boolean(b, "others", l.ctx), Expires: l.duration(b, "expires", DefaultExpiry, l.ctx)}
+	if b.has("expires") && a.Expires == 0 {
+		l.error(b.rangeOf("expires"), "An approval that never counts", "It would expire at once. Write for example \"24h\".")
+	}
 	if n, ok := l.whole(b, "count", 1, l.ctx); ok {
 		a.Count = n
 	}

@@ -152,7 +152,7 @@ func TestConfigKeepsWhatIsWritten(t *testing.T) {
 	}
 	five, zero := 5, 0
 	want := Environment{Name: "production", After: []string{"staging"}, Bake: 30 * time.Minute, Queue: "every", Rollback: "auto", Secrets: []string{"CLOUD_TOKEN"},
-		Variables: p.Variables, Approval: &Approval{Count: 2, From: []string{"group:platform", "user:ana"}, Others: true},
+		Variables: p.Variables, Approval: &Approval{Count: 2, From: []string{"group:platform", "user:ana"}, Others: true, Expires: DefaultExpiry},
 		Windows:    []Window{{Days: []time.Weekday{time.Monday, time.Friday}, From: 9 * time.Hour, To: 16*time.Hour + 30*time.Minute, Zone: london}},
 		MaxDestroy: &five, MaxReplace: &zero}
 	if !reflect.DeepEqual(p, want) {

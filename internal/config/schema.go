@@ -92,6 +92,7 @@ var approvalSchema = &blockSchema{
 		{Name: "count", Type: "number", Default: "1", Doc: "How many, at least 1."},
 		{Name: "from", Type: "list of people", Default: "[]", Doc: "`user:NAME` or `group:NAME`; empty means anybody who may approve here."},
 		{Name: "others", Type: "bool", Default: "false", Doc: "Neither the commit's author nor who asked for the rollout counts."},
+		{Name: "expires", Type: "duration", Default: `"72h"`, Doc: "How long an approval counts. A plan that is not applied within it waits for approval again."},
 	},
 }
 
