@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/terrace-cd/terrace/internal/client"
+	"github.com/terrace-cd/terrace/internal/wire"
 )
 
 func init() {
@@ -80,7 +81,7 @@ func (v *watch) isAfter(seq int64, run string) bool {
 
 func (w *world) approve(run string) {
 	w.Helper()
-	if _, err := w.api.Approve(w.Context(), run, ""); err != nil {
+	if _, err := w.api.Approve(w.Context(), run, wire.Ballot{}); err != nil {
 		w.Logf("the approval came too late: %v", err) // a newer release took its place
 	}
 }
@@ -95,7 +96,7 @@ func (w *world) approveAll() error {
 	}
 	for _, r := range runs {
 		if r.Status == "awaiting_approval" {
-			_, _ = w.api.Approve(ctx, r.ID, "") // it may be superseded
+			_, _ = w.api.Approve(ctx, r.ID, wire.Ballot{}) // it may be superseded
 		}
 	}
 	return nil

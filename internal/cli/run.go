@@ -115,6 +115,13 @@ func printRun(out io.Writer, r wire.Run) {
 	if r.Error != nil {
 		_, _ = fmt.Fprintf(out, "\n%s: %s\n", strings.ToUpper(r.Error.Code[:1])+r.Error.Code[1:], ansi.Strip(r.Error.Message))
 	}
+	if r.Approval != nil {
+		_, _ = fmt.Fprintln(out)
+		printApproval(out, *r.Approval)
+	} else if len(r.Votes) > 0 {
+		_, _ = fmt.Fprintln(out)
+		printVotes(out, r.Votes)
+	}
 	for _, ch := range r.Checks {
 		_, _ = fmt.Fprintf(out, "\nCheck %s: %s. %s\n", ch.Name, ch.Verdict, ch.Message)
 	}
@@ -182,16 +189,19 @@ func newRunPlan(s *settings) *cobra.Command {
 // signs are how terraform writes actions.
 var signs = map[string]string{"create": "+", "update": "~", "replace": "-/+", "delete": "-", "read": "<=", "forget": ".", "move": ">", "import": "<-"}
 
+func signOf(r wire.ResourceChange) string {
+	if r.Action == "replace" && r.Order == "create_first" {
+		return "+/-"
+	}
+	return signs[r.Action]
+}
+
 func printPlan(out io.Writer, p wire.Plan) {
 	for _, r := range p.Resources {
 		if r.Action == "no-op" {
 			continue
 		}
-		sign := signs[r.Action]
-		if r.Action == "replace" && r.Order == "create_first" {
-			sign = "+/-"
-		}
-		_, _ = fmt.Fprintf(out, "%s %s", sign, r.Address)
+		_, _ = fmt.Fprintf(out, "%s %s", signOf(r), r.Address)
 		if r.Reason != "" {
 			_, _ = fmt.Fprintf(out, "  (%s)", strings.ReplaceAll(r.Reason, "_", " "))
 		}
@@ -225,14 +235,6 @@ func attrText(a wire.AttrChange) string {
 		text += "  # forces replacement"
 	}
 	return text
-}
-
-func newApproveCommand(s *settings) *cobra.Command {
-	return newDecision(s, "approve", "Say yes to a plan that waits for it", "Approved %s of %s; it is planned again, and applied if the plan is still the same.\n", (*client.Client).Approve)
-}
-
-func newRejectCommand(s *settings) *cobra.Command {
-	return newDecision(s, "reject", "Say no to a plan that waits for an approval", "Rejected %s of %s.\n", (*client.Client).Reject)
 }
 
 func newDecision(s *settings, use, short, said string, f func(*client.Client, context.Context, string, string) (wire.Run, error)) *cobra.Command {

@@ -48,7 +48,7 @@ func TestRequests(t *testing.T) {
 		"GET /api/v1/projects/shop/status?why=true":        func() error { _, err := c.Status(ctx, "shop", true); return err },
 		"GET /api/v1/projects/a%2F..%3Fb/status":           func() error { _, err := c.Status(ctx, "a/..?b", false); return err },
 		"GET /api/v1/projects/shop/rollouts?limit=5":       func() error { _, err := c.Rollouts(ctx, "shop", 5); return err },
-		`POST /api/v1/runs/r-1/approve {"reason":"ok"}`:    func() error { _, err := c.Approve(ctx, "r-1", "ok"); return err },
+		`POST /api/v1/runs/r-1/approve {"reason":"ok"}`:    func() error { _, err := c.Approve(ctx, "r-1", wire.Ballot{Reason: "ok"}); return err },
 		`POST /api/v1/runs/r-1/abandon {"reason":"hangs"}`: func() error { _, err := c.AbandonRun(ctx, "r-1", "hangs"); return err },
 		"GET /api/v1/projects/shop/runs?environment=dev&limit=1&stack=web": func() error {
 			_, err := c.Runs(ctx, "shop", RunFilter{Environment: "dev", Stack: "web", Limit: 1})

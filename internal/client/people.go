@@ -117,16 +117,6 @@ func (c *Client) RecoverRun(ctx context.Context, id, unlock string) (wire.Run, e
 	return post[wire.Run](ctx, c, path("runs", id, "recover"), wire.Recover{Unlock: unlock})
 }
 
-// Approve lets a run that awaits it go on.
-func (c *Client) Approve(ctx context.Context, id, reason string) (wire.Run, error) {
-	return post[wire.Run](ctx, c, path("runs", id, "approve"), wire.Reason{Reason: reason})
-}
-
-// Reject ends a run that awaits approval.
-func (c *Client) Reject(ctx context.Context, id, reason string) (wire.Run, error) {
-	return post[wire.Run](ctx, c, path("runs", id, "reject"), wire.Reason{Reason: reason})
-}
-
 // States lists the instances that have a state.
 func (c *Client) States(ctx context.Context, project string) ([]wire.StateVersion, error) {
 	return get[[]wire.StateVersion](ctx, c, path("projects", project, "states"))

@@ -17,6 +17,7 @@ const (
 
 	PrefixException = "x"
 	PrefixFreeze    = "fz"
+	PrefixVote      = "v"
 )
 
 var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)

@@ -34,6 +34,7 @@ type Tx interface {
 	Exceptions
 	Freezes
 	GuardrailsVersions
+	Votes
 	Tokens
 	Events
 	Logs

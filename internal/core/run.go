@@ -106,8 +106,8 @@ var transitions = map[RunStatus]map[RunStatus]Actor{
 		RunSuperseded:       ByRunner | ByReconciler,
 	},
 	RunAwaitingApproval: {
-		RunQueued:     ByPerson, // approved: planned again, applied if the plan is the approved one
-		RunCancelled:  ByPerson, // rejected
+		RunQueued:     ByReconciler, // approved, or out of date: planned again, applied if the plan is the approved one
+		RunCancelled:  ByPerson,     // rejected
 		RunSuperseded: ByReconciler,
 	},
 	RunApplying: {
@@ -229,7 +229,8 @@ type Run struct {
 	NoChanges  bool
 	Applied    bool   // it began to apply: infrastructure may have changed
 	PlanDigest string // digest of what the plan would do, for approvals
-	Approved   string // the plan digest a person approved
+	PlanState  StateRef
+	Guardrails string // digest of the guardrails that judged the plan
 	Error      *RunError
 	// Refuted: its verification was answered, and the answer was no. It failed for that and
 	// for nothing else.
@@ -247,6 +248,11 @@ type Run struct {
 	PIDStart  string // its start time as the kernel tells it, so that a reused pid is not mistaken
 	Host      string // where PID means something: a machine, and its boot; see process.Host
 	NotBefore time.Time
+}
+
+// Binding is what an approval of the run's plan is for.
+func (r Run) Binding() Binding {
+	return Binding{Release: r.Release.Number, Environment: r.Environment, Plan: r.PlanDigest, State: r.PlanState, Guardrails: r.Guardrails}
 }
 
 // Instance returns the run's stack@environment.

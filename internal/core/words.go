@@ -31,7 +31,8 @@ type Release struct {
 	// highest number given so far. It never depends on time.
 	Number    int64
 	Commit    string
-	Author    string
+	Author    string // "Name <address>"
+	Committer string // likewise; "" in releases of before it was kept
 	Message   string
 	Committed time.Time
 	Created   time.Time

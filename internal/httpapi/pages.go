@@ -5,6 +5,7 @@ import (
 
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/service/bus"
+	"github.com/terrace-cd/terrace/internal/service/runs"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
@@ -37,7 +38,20 @@ func (p Pages) Runs(ctx context.Context, project, environment, rollout string, l
 }
 
 // Run returns one run.
-func (p Pages) Run(ctx context.Context, id string) (wire.Run, error) { return p.API.Board.Run(ctx, id) }
+func (p Pages) Run(ctx context.Context, id string) (wire.Run, error) {
+	return p.API.Board.Run(ctx, id, by(ctx))
+}
+
+// Approvals lists the runs of a project that wait for approvals.
+func (p Pages) Approvals(ctx context.Context, project string) ([]wire.Approval, error) {
+	return p.API.Board.Approvals(ctx, project, by(ctx))
+}
+
+// Vote says yes or no to the plan of a run that waits for approvals.
+func (p Pages) Vote(ctx context.Context, run, plan string, approves bool, reason string) error {
+	_, err := p.API.Runs.Vote(ctx, by(ctx), run, runs.Ballot{Approves: approves, Reason: reason, Plan: plan})
+	return err
+}
 
 // Plan returns a run's plan, nil when it has none.
 func (p Pages) Plan(ctx context.Context, id string) (*wire.Plan, error) {

@@ -147,7 +147,7 @@ func (a *API) runRoutes(r *routes) {
 		return &body[[]wire.Run]{out}, err
 	})
 	add(r, forPeople, http.MethodGet, "/api/v1/runs/{id}", "show-run", "One run", func(ctx context.Context, in *RunPath) (*body[wire.Run], error) {
-		out, err := a.Board.Run(ctx, in.ID)
+		out, err := a.Board.Run(ctx, in.ID, by(ctx))
 		return &body[wire.Run]{out}, err
 	})
 	add(r, forPeople, http.MethodGet, "/api/v1/runs/{id}/plan", "show-plan", "A run's plan, masked", func(ctx context.Context, in *RunPath) (*body[*wire.Plan], error) {
@@ -197,8 +197,6 @@ func (a *API) runRoutes(r *routes) {
 		return &body[wire.Run]{board.Run(run)}, nil
 	})
 	decide("abandon", "abandon-run", "Give up a runner that does not answer; in an apply the outcome is unknown then", a.Runs.Abandon)
-	decide("approve", "approve-run", "Say yes to a plan", a.Runs.Approve)
-	decide("reject", "reject-run", "Say no to a plan", a.Runs.Reject)
 	r.raw(forPeople, http.MethodGet, "/api/v1/runs/{id}/logs/stream", a.streamLogs)
 	r.raw(forPeople, http.MethodGet, "/api/v1/changes", a.streamChanges)
 }

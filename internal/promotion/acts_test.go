@@ -18,6 +18,8 @@ func (w *world) act(d Decision, fresh bool) bool {
 		return w.start(d, fresh)
 	case Supersede:
 		return w.supersede(d, fresh)
+	case Resume:
+		return w.resume(d, fresh)
 	case CancelRun:
 		return w.stop(w.run(d.Run))
 	case StopWatch:

@@ -170,6 +170,8 @@ func words(d Decision) string {
 			return fmt.Sprintf("supersede run %s by %d", d.Run, d.By)
 		}
 		return fmt.Sprintf("supersede %s by %d", d.Stage, d.By)
+	case Resume:
+		return "resume " + d.Run + ", since " + d.Why
 	case CancelRun:
 		return "cancel " + d.Run
 	case StopWatch:

@@ -43,7 +43,9 @@ func TestModel(t *testing.T) {
 					"recover":               func(*rapid.T) { w.recoverUnknown() },
 					"hold":                  w.hold,
 					"lift a hold":           w.liftHold,
-					"approve or reject":     w.approve,
+					"vote":                  w.vote,
+					"meddle":                w.meddle,
+					"vote, and meddle":      w.meddleAround,
 					"force-push":            func(*rapid.T) { w.stopped = "commit1 was removed" },
 					"acknowledge the force": func(*rapid.T) { w.stopped = "" },
 				})
@@ -54,7 +56,8 @@ func TestModel(t *testing.T) {
 }
 
 func (w *world) commit(t *rapid.T) {
-	c := commit{stacks: map[string]int{"network": 1, "db": 1, "web": 1}}
+	c := commit{stacks: map[string]int{"network": 1, "db": 1, "web": 1}, asks: map[string]*Requirement{}}
+	c.author = rapid.SampledFrom(people).Draw(t, "author")
 	if n := len(w.releases); n > 0 {
 		c.stacks = maps.Clone(w.releases[n-1].stacks)
 	}
@@ -77,6 +80,7 @@ func (w *world) commit(t *rapid.T) {
 		}
 		e.Every = rapid.IntRange(0, 5).Draw(t, "every") == 5
 		c.envs = append(c.envs, e)
+		c.asks[e.Name] = drawRequirement(t)
 	}
 	w.push(c)
 }
@@ -227,10 +231,10 @@ func (w *world) clockIsSet(t *rapid.T) {
 
 // tryAgain is "terrace rollout start --commit N", with what the server refuses.
 func (w *world) tryAgain(t *rapid.T) {
-	w.retry(w.releases[rapid.IntRange(0, len(w.releases)-1).Draw(t, "release")])
+	w.retry(w.releases[rapid.IntRange(0, len(w.releases)-1).Draw(t, "release")], rapid.SampledFrom(people).Draw(t, "who asks"))
 }
 
-func (w *world) retry(c commit) bool {
+func (w *world) retry(c commit, by string) bool {
 	if c.Invalid != "" || w.stopped != "" {
 		return false
 	}
@@ -239,7 +243,7 @@ func (w *world) retry(c commit) bool {
 			return false
 		}
 	}
-	w.addRollout(c, true)
+	w.addRollout(c, by)
 	return true
 }
 
@@ -262,20 +266,6 @@ func (w *world) hold(t *rapid.T) {
 
 func (w *world) liftHold(t *rapid.T) {
 	w.envs[rapid.SampledFrom(w.graph).Draw(t, "environment").Name].Hold = nil
-}
-
-func (w *world) approve(t *rapid.T) {
-	for _, r := range w.unfinished() {
-		if r.Status != core.RunAwaitingApproval {
-			continue
-		}
-		if rapid.Bool().Draw(t, "approve") {
-			r.Approved = "yes"
-			w.move(r, core.RunQueued, core.ByPerson)
-		} else {
-			w.move(r, core.RunCancelled, core.ByPerson)
-		}
-	}
 }
 
 // recoverUnknown starts a recover run wherever an outcome is unknown.

@@ -50,13 +50,13 @@ type summary struct {
 	done, others int // of the instances that are not to be destroyed
 	unfinished   int
 	supersedable int // of the unfinished ones
-	awaiting     int // of the unfinished ones: destructions that wait for an approval
+	awaiting     int // of the unfinished ones: destructions that wait for approvals
 	active       int // of the unfinished ones: those that do not wait for a person
 	applied      bool
 	ran          bool
 	unknown      *Instance // one of them
 	paused       *Instance
-	approval     []Instance // all that wait for an approval
+	approval     []Instance // all that wait for approvals
 	startable    []Start    // without rollout and stage; before the parallel limit
 }
 
@@ -149,13 +149,13 @@ func (d *decider) work(p place) {
 	sum := survey(p.st)
 	started, closed := 0, d.closed(p)
 	if len(closed) == 0 {
-		started = d.start(p, sum)
+		started = d.resume(p, &sum) + d.start(p, sum)
 	}
 	switch {
 	case sum.unknown != nil:
 		d.set(p, core.StageUnknown, recoveryWait(p, sum.unknown))
 	case sum.unfinished > 0 || started > 0:
-		d.set(p, core.StageRunning, approvalWaits(p, sum.approval)...)
+		d.set(p, core.StageRunning, approvalWaits(p, sum.approval, closed)...)
 	case sum.broken():
 		d.endStage(p, worst(sum))
 	case sum.paused != nil:
@@ -171,6 +171,20 @@ func (d *decider) work(p place) {
 	default:
 		d.endStage(p, core.StageSucceeded)
 	}
+}
+
+// resume has those planned again that got their approvals (rule 11), and those whose plan is
+// out of date, so that nobody approves what cannot be applied.
+func (d *decider) resume(p place, sum *summary) (n int) {
+	for _, in := range sum.approval {
+		if !in.Run.Approval.goesOn() || p.st.Parallel > 0 && sum.active >= p.st.Parallel {
+			continue
+		}
+		d.add(Resume{Run: in.Run.ID, Why: in.Run.Approval.why()})
+		sum.active++
+		n++
+	}
+	return n
 }
 
 // start starts what may start, as far as the configured limit allows: queued and

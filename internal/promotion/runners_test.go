@@ -75,7 +75,7 @@ func (w *world) settleRun(r *core.Run) {
 		in.version = 0
 	case r.Status != core.RunSucceeded:
 	case r.Kind == core.KindDestroy:
-		*in = instance{}
+		*in = instance{serial: in.serial}
 	case r.Kind == core.KindRecover:
 		in.unknown = ""
 	case r.Kind == core.KindDeploy:
@@ -132,10 +132,8 @@ func (w *world) beforeApply(r *core.Run, o outcome) {
 		w.move(r, next[r.Status], core.ByRunner)
 	case r.Kind == core.KindRecover:
 		w.move(r, core.RunSucceeded, core.ByRunner)
-	case r.Kind == core.KindDestroy && r.Approved == "":
-		w.move(r, core.RunAwaitingApproval, core.ByReconciler)
 	default:
-		w.apply(r)
+		w.planned(r)
 	}
 }
 
@@ -155,6 +153,9 @@ func (w *world) apply(r *core.Run) {
 	if in.unknown != "" {
 		w.t.Fatalf("rule 20: %s applies to an unknown instance", r.ID)
 	}
+	if lacks := w.lacks(r); lacks != "" {
+		w.t.Fatalf("I4: %s applies and lacks %s", r.ID, lacks)
+	}
 	for _, o := range w.runs {
 		if o != r && o.Status.Changing() && o.Stack == r.Stack && o.Environment == r.Environment {
 			w.t.Fatalf("I2: %s and %s apply to the same instance", r.ID, o.ID)
@@ -166,6 +167,7 @@ func (w *world) apply(r *core.Run) {
 	}
 	r.HasPlan, r.Applied = true, true
 	in.version, in.exists = 0, true
+	in.serial, in.drift = in.serial+1, 0
 	w.move(r, core.RunApplying, core.ByReconciler)
 }
 
@@ -192,7 +194,7 @@ func (w *world) verify(r *core.Run, o outcome) {
 func (w *world) settle() {
 	w.stopped = ""
 	last := w.releases[len(w.releases)-1]
-	last.Release = core.Release{}
+	last.Release, last.author = core.Release{}, "user:eve"
 	w.push(last)
 	for round := 0; ; round++ {
 		before := w.ids
@@ -201,12 +203,7 @@ func (w *world) settle() {
 				e.Hold = nil
 			}
 		}
-		for _, r := range w.unfinished() {
-			if r.Status == core.RunAwaitingApproval {
-				r.Approved = "yes"
-				w.move(r, core.RunQueued, core.ByPerson)
-			}
-		}
+		w.everybodyVotes()
 		w.recoverUnknown()
 		w.everybodyGoesOn()
 		w.pass(time.Minute)
@@ -253,7 +250,7 @@ func (w *world) answerPauses() {
 				continue
 			}
 			again := slices.ContainsFunc(w.open(), func(o *Rollout) bool { return o != ro && o.Release.Number == ro.Release.Number })
-			if !again && !w.retry(w.releases[ro.Release.Number-1]) {
+			if !again && !w.retry(w.releases[ro.Release.Number-1], "user:eve") {
 				ro.Cancel = true
 			}
 		}

@@ -112,6 +112,28 @@ type Run struct {
 	Cancel bool
 	// Finished is when it ended; zero while it has not.
 	Finished time.Time
+	// Approval is how it stands with a run that awaits approvals, nil for others.
+	Approval *Approval
+}
+
+// Approval is what a run that awaits approvals would do, and what it lacks.
+type Approval struct {
+	Tally
+	Changes core.Changes
+	// Stale is what has changed since its plan was made, so that it has to be planned again
+	// whatever people say to it; "" when nothing has.
+	Stale string
+}
+
+// goesOn reports whether a run that awaits approvals is to be planned again.
+func (a *Approval) goesOn() bool { return a != nil && (a.Stale != "" || a.Satisfied()) }
+
+// why it is planned again.
+func (a *Approval) why() string {
+	if a.Stale != "" {
+		return a.Stale
+	}
+	return "approved"
 }
 
 // Decision is one thing to do. Exactly one of the types below.
@@ -135,6 +157,10 @@ type Supersede struct {
 	Run            string // when not "", only this run of the stage
 	By             int64  // number of the release that takes its place
 }
+
+// Resume lets a run that awaits approvals be planned again: it has them, or its plan is out
+// of date. Whether the new plan is the approved one is decided when it is there.
+type Resume struct{ Run, Why string }
 
 // CancelRun asks a run to stop, because its rollout was cancelled.
 type CancelRun struct{ Run string }
@@ -165,6 +191,7 @@ type SetHold struct {
 func (Admit) decision()      {}
 func (Start) decision()      {}
 func (Supersede) decision()  {}
+func (Resume) decision()     {}
 func (CancelRun) decision()  {}
 func (StopWatch) decision()  {}
 func (SetStage) decision()   {}

@@ -71,15 +71,16 @@ func leaseWait(environment string, holder place) core.Wait {
 
 func release(n int64) string { return fmt.Sprintf("release %d", n) }
 
-// approvalWaits is rule 11, one for each run.
-func approvalWaits(p place, waiting []Instance) (all []core.Wait) {
+// approvalWaits is rule 11, one for each run that lacks approvals. Those that have them go
+// on when the environment may change.
+func approvalWaits(p place, waiting []Instance, closed []core.Wait) (all []core.Wait) {
 	for _, in := range waiting {
-		what := "apply"
-		if in.Run.Kind == core.KindDestroy {
-			what = "destroy"
+		if a := in.Run.Approval; a == nil || !a.Satisfied() {
+			all = append(all, ApprovalWait(in.Run.Kind, p.instance(in), in.Run.ID, a))
 		}
-		all = append(all, core.Wait{Gate: core.GateApproval, On: in.Run.ID, What: fmt.Sprintf("approval to %s %s", what, p.instance(in)),
-			OpensBy: "terrace approve " + in.Run.ID, ForPerson: true})
+	}
+	if all == nil && len(waiting) > 0 {
+		return closed
 	}
 	return all
 }
@@ -107,14 +108,7 @@ func fallenWait(p place, in Instance) core.Wait {
 
 // bakeWait is rule 17. How much is left changes all the time and is not in the text.
 func bakeWait(p place, now time.Time) core.Wait {
-	text := p.st.Config.Bake.String() // 10m0s
-	if short, ok := strings.CutSuffix(text, "m0s"); ok {
-		text = short + "m"
-	}
-	if short, ok := strings.CutSuffix(text, "h0m"); ok {
-		text = short + "h"
-	}
-	w := core.Wait{Gate: core.GateBake, On: p.st.Config.Name, What: "the end of its bake (" + text + ")", OpensBy: "the end of the bake"}
+	w := core.Wait{Gate: core.GateBake, On: p.st.Config.Name, What: "the end of its bake (" + span(p.st.Config.Bake) + ")", OpensBy: "the end of the bake"}
 	if left := p.st.Config.Bake - p.st.Baked; left > 0 {
 		w.Until = now.Add(left).UTC()
 	}

@@ -27,6 +27,11 @@ type world struct {
 	graph     []Environment
 	parallel  int
 	ids       int
+
+	votes      []core.Vote
+	dead       map[string]bool   // votes on what was planned otherwise since
+	requester  map[string]string // by rollout
+	guardrails int
 }
 
 // commit is a release with what its configuration says.
@@ -34,6 +39,8 @@ type commit struct {
 	core.Release
 	stacks map[string]int // version of each stack's content
 	envs   []Environment
+	asks   map[string]*Requirement // by environment
+	author string
 }
 
 type place2 struct{ stack, env string }
@@ -42,6 +49,8 @@ type instance struct {
 	version int    // last applied and verified; 0: none
 	unknown string // run
 	exists  bool   // has something in its state
+	serial  int64  // of its state
+	drift   int    // what somebody did to it by hand
 }
 
 // graphs are the ways in which environments follow one another.
@@ -55,7 +64,7 @@ var graphs = [][]Environment{
 var upstreams = map[string][]string{"web": {"network", "db"}, "db": {"network"}}
 
 func newWorld(t *rapid.T) *world {
-	w := &world{t: t, now: noon, envs: map[string]*core.EnvironmentState{}, instances: map[place2]*instance{}}
+	w := &world{t: t, now: noon, envs: map[string]*core.EnvironmentState{}, instances: map[place2]*instance{}, dead: map[string]bool{}, requester: map[string]string{}}
 	w.graph = rapid.SampledFrom(graphs).Draw(t, "graph")
 	w.parallel = rapid.IntRange(0, 2).Draw(t, "parallel")
 	for _, e := range w.graph {
@@ -74,11 +83,12 @@ func (w *world) push(c commit) {
 	c.Number = int64(len(w.releases) + 1)
 	c.Commit = fmt.Sprintf("commit%d", c.Number)
 	w.releases = append(w.releases, c)
-	w.addRollout(c, false)
+	w.addRollout(c, "push")
 }
 
-func (w *world) addRollout(c commit, manual bool) {
-	ro := &Rollout{ID: w.id("ro"), Release: c.Release, Status: core.RolloutRunning, Manual: manual, Created: w.now}
+func (w *world) addRollout(c commit, by string) {
+	ro := &Rollout{ID: w.id("ro"), Release: c.Release, Status: core.RolloutRunning, Manual: by != "push", Created: w.now}
+	w.requester[ro.ID] = by
 	if c.Invalid == "" {
 		for _, e := range c.envs {
 			ro.Stages = append(ro.Stages, Stage{ID: w.id("st"), Status: core.StageWaiting, Config: e, Parallel: w.parallel})
@@ -166,7 +176,7 @@ func (w *world) newest(stage, stack string) (run, watch *Run) {
 		if x.Stage != stage || x.Stack != stack {
 			continue
 		}
-		p := &Run{ID: x.ID, Kind: x.Kind, Status: x.Status, Applied: x.Applied, Cancel: x.Cancel, Finished: x.Finished}
+		p := &Run{ID: x.ID, Kind: x.Kind, Status: x.Status, Applied: x.Applied, Cancel: x.Cancel, Finished: x.Finished, Approval: w.approval(x)}
 		if x.Error != nil {
 			p.Code = x.Error.Code
 		}

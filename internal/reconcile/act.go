@@ -35,6 +35,8 @@ func (w *worker) act(ctx context.Context, s *snapshot, d promotion.Decision) err
 			}
 			run.Error = &core.RunError{Code: "superseded", Message: fmt.Sprintf("release %d took its place before anything was changed", d.By)}
 			return w.Runs.Move(tx, &run, core.RunSuperseded)
+		case promotion.Resume:
+			return w.Runs.Resume(tx, d.Run, d.Why)
 		case promotion.CancelRun:
 			run, err := tx.Run(d.Run)
 			if err != nil {

@@ -219,7 +219,7 @@ func (w *worker) instances(ctx context.Context, s *snapshot, cfg *config.Config,
 		present[in.Stack] = true
 		state := s.instances[[2]string{in.Stack, st.Environment}]
 		p := promotion.Instance{Stack: in.Stack, DependsOn: in.DependsOn, Need: promotion.NeedUnknown, Unknown: state.Unknown != "", Verify: in.HasVerify}
-		p.Run, p.Watch = newest(s.runs[st.ID], in.Stack)
+		p.Run, p.Watch = w.newest(ctx, s.runs[st.ID], in.Stack)
 		ready := true
 		for _, up := range in.DependsOn {
 			ready = ready && done[up]
@@ -287,7 +287,7 @@ func (w *worker) answer(ctx context.Context, s *snapshot, cfg *config.Config, ro
 // nothing in its state it simply ends.
 func (w *worker) removed(ctx context.Context, s *snapshot, st core.Stage, state core.InstanceState) (p promotion.Instance, ends bool, err error) {
 	p = promotion.Instance{Stack: state.Stack, Need: promotion.NeedRun, Removed: true, Unknown: state.Unknown != ""}
-	p.Run, _ = newest(s.runs[st.ID], state.Stack)
+	p.Run, _ = w.newest(ctx, s.runs[st.ID], state.Stack)
 	if p.Run != nil && !p.Run.Status.Terminal() || p.Unknown {
 		return p, false, nil
 	}
@@ -351,7 +351,7 @@ func waits(gone map[string]*promotion.Instance, stack, other string) bool {
 }
 
 // newest finds an instance's newest run and newest watch among a stage's runs.
-func newest(list []core.Run, stack string) (run, watch *promotion.Run) {
+func (w *worker) newest(ctx context.Context, list []core.Run, stack string) (run, watch *promotion.Run) {
 	for _, r := range list {
 		if r.Stack != stack {
 			continue
@@ -366,7 +366,21 @@ func newest(list []core.Run, stack string) (run, watch *promotion.Run) {
 			}
 		} else if run == nil {
 			run = p
+			if r.Status == core.RunAwaitingApproval {
+				run.Approval = w.approval(ctx, r)
+			}
 		}
 	}
 	return run, watch
+}
+
+// approval is how it stands with a run that awaits approvals. Where that cannot be found
+// out, it waits.
+func (w *worker) approval(ctx context.Context, r core.Run) *promotion.Approval {
+	_, a, err := w.Runs.Approval(ctx, r, "")
+	if err != nil {
+		w.Log.Warn("what a run's approval needs cannot be read, so it waits", "project", w.project, "run", r.ID, "error", err)
+		return nil
+	}
+	return &a
 }

@@ -18,10 +18,11 @@ const maxMessage = 64 << 10
 
 // Commit is one commit of a branch.
 type Commit struct {
-	Hash    string
-	Author  string // "Name <address>"
-	Message string
-	Time    time.Time // when it was committed
+	Hash      string
+	Author    string // "Name <address>"
+	Committer string // likewise
+	Message   string
+	Time      time.Time // when it was committed
 }
 
 // Commits lists the first-parent history of to, oldest first, without from and what
@@ -29,7 +30,7 @@ type Commit struct {
 // from the beginning. NotFound when the mirror has no such commit.
 func (s *Source) Commits(ctx context.Context, repo, from, to string, limit int) ([]Commit, error) {
 	args := []string{"log", "-z", "--first-parent", "--no-decorate", "--no-notes", "--no-show-signature", "--no-mailmap",
-		"--encoding=UTF-8", "--format=format:%H%x00%an <%ae>%x00%ct%x00%B"}
+		"--encoding=UTF-8", "--format=format:%H%x00%an <%ae>%x00%cn <%ce>%x00%ct%x00%B"}
 	if limit > 0 {
 		args = append(args, "--max-count="+strconv.Itoa(limit))
 	}
@@ -41,22 +42,23 @@ func (s *Source) Commits(ctx context.Context, repo, from, to string, limit int) 
 	if err != nil || len(out) == 0 {
 		return nil, err
 	}
-	// A commit message cannot hold a NUL, so there are exactly four fields each.
+	// A commit message cannot hold a NUL, so there are exactly five fields each.
 	fields := bytes.Split(out, []byte{0})
-	if len(fields)%4 != 0 {
+	if len(fields)%5 != 0 {
 		return nil, core.Errorf(core.Internal, "git log said something unexpected about %s", repo)
 	}
 	commits := make([]Commit, 0, len(fields)/4)
-	for i := len(fields) - 4; i >= 0; i -= 4 {
-		seconds, err := strconv.ParseInt(string(fields[i+2]), 10, 64)
+	for i := len(fields) - 5; i >= 0; i -= 5 {
+		seconds, err := strconv.ParseInt(string(fields[i+3]), 10, 64)
 		if err != nil {
 			return nil, core.Errorf(core.Internal, "git log said something unexpected about %s: %w", repo, err)
 		}
 		commits = append(commits, Commit{
-			Hash:    string(fields[i]),
-			Author:  text(fields[i+1], 1000),
-			Time:    time.Unix(seconds, 0).UTC(),
-			Message: text(bytes.TrimRight(fields[i+3], "\n"), maxMessage),
+			Hash:      string(fields[i]),
+			Author:    text(fields[i+1], 1000),
+			Committer: text(fields[i+2], 1000),
+			Time:      time.Unix(seconds, 0).UTC(),
+			Message:   text(bytes.TrimRight(fields[i+4], "\n"), maxMessage),
 		})
 	}
 	return commits, nil

@@ -42,6 +42,7 @@ var tables = []table{
 	{"exceptions", "id", ""},
 	{"freezes", "id", ""},
 	{"guardrails", "version", ""},
+	{"votes", "seq", "seq"},
 	{"leases", "name", ""},
 	{"keys", "id", ""},
 	{"settings", "name", ""},

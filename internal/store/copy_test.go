@@ -39,6 +39,7 @@ func fillAll(t *testing.T, db *DB) {
 			tx.AddException(core.Exception{ID: "x-1", Project: "shop", Stack: "db", Environment: "dev", Address: "a.b", Reason: "r", By: "user:ana", Created: now, Expires: now.Add(time.Hour)}),
 			tx.AddFreeze(core.Freeze{ID: "fz-1", Project: "shop", From: now, Reason: "r", By: "user:ana", Created: now}),
 			tx.AddGuardrails(core.Guardrails{Version: 1, Digest: "d", Files: map[string]string{"guardrails.hcl": "# é\x00"}, By: "user:ana", Created: now}),
+			tx.AddVote(core.Vote{ID: "v-1", Project: "shop", Stage: "st-1", Run: "r-1", Stack: "web", Binding: core.Binding{Release: 1, Environment: "dev", Plan: "p"}, By: "user:ana", At: now, Approves: true}),
 			tx.PutSetting("id", "one"),
 			tx.AddKey(core.StoredKey{ID: "k-1", Kind: core.SealKey, Master: "m", Wrapped: []byte{0, 255}, Made: now}),
 		}

@@ -8,29 +8,29 @@ import (
 	"github.com/terrace-cd/terrace/internal/core"
 )
 
-const releaseColumns = "project, number, commit_id, author, message, committed, created, barrier, invalid"
+const releaseColumns = "project, number, commit_id, author, committer, message, committed, created, barrier, invalid"
 
 func scanRelease(r row) (v core.Release, err error) {
-	return v, r.Scan(&v.Project, &v.Number, &v.Commit, &v.Author, &v.Message, into(&v.Committed), into(&v.Created), &v.Barrier, &v.Invalid)
+	return v, r.Scan(&v.Project, &v.Number, &v.Commit, &v.Author, &v.Committer, &v.Message, into(&v.Committed), into(&v.Created), &v.Barrier, &v.Invalid)
 }
 
 // joinedRelease are the columns of a release beside a row x that names it by
 // x.release_number and x.release_commit. A commit that is no release (of a preview)
 // has only these two.
-const joinedRelease = `x.project, x.release_number, x.release_commit, coalesce(r.author, ''), coalesce(r.message, ''),
+const joinedRelease = `x.project, x.release_number, x.release_commit, coalesce(r.author, ''), coalesce(r.committer, ''), coalesce(r.message, ''),
 	coalesce(r.committed, 0), coalesce(r.created, 0), coalesce(r.barrier, 0), coalesce(r.invalid, '')`
 
 const joinRelease = " x LEFT JOIN releases r ON r.project = x.project AND r.commit_id = x.release_commit"
 
 // releaseFields are the destinations of joinedRelease.
 func releaseFields(v *core.Release) []any {
-	return []any{&v.Project, &v.Number, &v.Commit, &v.Author, &v.Message, into(&v.Committed), into(&v.Created), &v.Barrier, &v.Invalid}
+	return []any{&v.Project, &v.Number, &v.Commit, &v.Author, &v.Committer, &v.Message, into(&v.Committed), into(&v.Created), &v.Barrier, &v.Invalid}
 }
 
 func (t *tx) AddRelease(v core.Release) error {
 	return t.add(fmt.Sprintf("%s has a release of commit %s, or one with number %d, already", v.Project, core.ShortCommit(v.Commit), v.Number),
-		"INSERT INTO releases ("+releaseColumns+") VALUES ("+placeholders(9)+")",
-		v.Project, v.Number, v.Commit, prose(v.Author), prose(v.Message), micros(v.Committed), micros(v.Created), v.Barrier, prose(v.Invalid))
+		"INSERT INTO releases ("+releaseColumns+") VALUES ("+placeholders(10)+")",
+		v.Project, v.Number, v.Commit, prose(v.Author), prose(v.Committer), prose(v.Message), micros(v.Committed), micros(v.Created), v.Barrier, prose(v.Invalid))
 }
 
 func (t *tx) Release(project, commit string) (core.Release, error) {

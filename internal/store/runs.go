@@ -8,7 +8,7 @@ import (
 
 const runSelect = "SELECT x.id, " + joinedRelease + `, x.stage, x.rollout, x.stack, x.environment, x.kind, x.status, x.attempt, x.fence,
 	x.input_digest, x.components, x.provision_digest, x.to_create, x.to_update, x.to_replace, x.to_delete, x.has_plan, x.no_changes, x.applied,
-	x.plan_digest, x.approved, x.error_code, x.error_message, x.refuted, x.cancel, x.cancel_actor, x.created, x.started, x.finished, x.heartbeat, x.phase_at,
+	x.plan_digest, x.plan_lineage, x.plan_serial, x.guardrails, x.error_code, x.error_message, x.refuted, x.cancel, x.cancel_actor, x.created, x.started, x.finished, x.heartbeat, x.phase_at,
 	x.pid, x.pid_start, x.host, x.not_before FROM runs` + joinRelease
 
 func scanRun(r row) (v core.Run, err error) {
@@ -17,7 +17,7 @@ func scanRun(r row) (v core.Run, err error) {
 	fields := append([]any{&v.ID}, releaseFields(&v.Release)...)
 	err = r.Scan(append(fields, &v.Stage, &v.Rollout, &v.Stack, &v.Environment, &v.Kind, &v.Status, &v.Attempt, &v.Fence,
 		&v.InputDigest, (*facts)(&v.Components), &v.ProvisionDigest, &v.Changes.Create, &v.Changes.Update, &v.Changes.Replace, &v.Changes.Delete, &v.HasPlan, &v.NoChanges, &v.Applied,
-		&v.PlanDigest, &v.Approved, &code, &message, &v.Refuted, &v.Cancel, &v.CancelBy, into(&v.Created), into(&v.Started), into(&v.Finished), into(&v.Heartbeat), into(&v.PhaseAt),
+		&v.PlanDigest, &v.PlanState.Lineage, &v.PlanState.Serial, &v.Guardrails, &code, &message, &v.Refuted, &v.Cancel, &v.CancelBy, into(&v.Created), into(&v.Started), into(&v.Finished), into(&v.Heartbeat), into(&v.PhaseAt),
 		&v.PID, &v.PIDStart, &v.Host, into(&v.NotBefore))...)
 	v.Project = v.Release.Project
 	if code != nil {
@@ -29,7 +29,7 @@ func scanRun(r row) (v core.Run, err error) {
 // changeable are the columns that UpdateRun writes, in the order of runValues.
 var changeable = []string{
 	"status", "attempt", "fence", "input_digest", "components", "provision_digest", "to_create", "to_update", "to_replace", "to_delete",
-	"has_plan", "no_changes", "applied", "plan_digest", "approved", "error_code", "error_message", "refuted", "cancel", "cancel_actor",
+	"has_plan", "no_changes", "applied", "plan_digest", "plan_lineage", "plan_serial", "guardrails", "error_code", "error_message", "refuted", "cancel", "cancel_actor",
 	"started", "finished", "heartbeat", "phase_at", "pid", "pid_start", "host", "not_before",
 }
 
@@ -41,7 +41,7 @@ func runValues(v core.Run) []any {
 	}
 	return []any{
 		v.Status, v.Attempt, v.Fence, v.InputDigest, facts(v.Components), v.ProvisionDigest, v.Changes.Create, v.Changes.Update, v.Changes.Replace, v.Changes.Delete,
-		v.HasPlan, v.NoChanges, v.Applied, v.PlanDigest, v.Approved, code, message, v.Refuted, v.Cancel, v.CancelBy,
+		v.HasPlan, v.NoChanges, v.Applied, v.PlanDigest, v.PlanState.Lineage, v.PlanState.Serial, v.Guardrails, code, message, v.Refuted, v.Cancel, v.CancelBy,
 		micros(v.Started), micros(v.Finished), micros(v.Heartbeat), micros(v.PhaseAt), v.PID, v.PIDStart, v.Host, micros(v.NotBefore),
 	}
 }

@@ -161,6 +161,8 @@ type Run struct {
 	Checks      []Check   `json:"checks,omitempty"`
 	Recap       []Recap   `json:"recap,omitempty" doc:"Ansible's counts per host"`
 	Verified    []Probe   `json:"verified,omitempty"`
+	Approval    *Approval `json:"approval,omitempty" doc:"what it waits for, while it awaits approvals; only when one run is asked for"`
+	Votes       []Vote    `json:"votes,omitempty" doc:"what people said to its plans; only when one run is asked for"`
 	// Phases is how long each took, in milliseconds: prepare, plan, check, apply,
 	// provision, verify. Those that did not happen are missing.
 	Phases map[string]int64 `json:"phases,omitempty"`

@@ -145,11 +145,12 @@ func (s *Service) AllRuns(ctx context.Context, f core.RunFilter) ([]wire.Run, er
 	return out, err
 }
 
-// Run returns one run with what is known of its checks, provisioning and verification.
-func (s *Service) Run(ctx context.Context, id string) (out wire.Run, err error) {
-	err = s.Store.View(ctx, func(tx core.Tx) error {
-		r, err := tx.Run(id)
-		if err != nil {
+// Run returns one run with what is known of its checks, approvals, provisioning and
+// verification. who asks.
+func (s *Service) Run(ctx context.Context, id, who string) (out wire.Run, err error) {
+	var r core.Run
+	if err := s.Store.View(ctx, func(tx core.Tx) error {
+		if r, err = tx.Run(id); err != nil {
 			return err
 		}
 		out = Run(r)
@@ -158,9 +159,15 @@ func (s *Service) Run(ctx context.Context, id string) (out wire.Run, err error) 
 				return err
 			}
 		}
-		return nil
-	})
-	return out, err
+		said, err := tx.VotesOf(id)
+		out.Votes = votes(said)
+		return err
+	}); err != nil || r.Status != core.RunAwaitingApproval {
+		return out, err
+	}
+	a := s.approval(ctx, r, who)
+	out.Approval = &a
+	return out, nil
 }
 
 // Plan returns a run's plan, masked. NotFound when it has none yet.

@@ -5,6 +5,8 @@ package law
 
 import (
 	"fmt"
+	"reflect"
+	"slices"
 
 	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
@@ -92,6 +94,32 @@ func (l Law) Windows() []promotion.Windows {
 		if len(windows) > 0 {
 			out = append(out, windows)
 		}
+	}
+	return out
+}
+
+// Approvals are what the sources ask for, each to be met on its own (rule 11). Two that ask
+// for the same are one.
+func (l Law) Approvals() []promotion.Requirement {
+	var out []promotion.Requirement
+	for _, s := range l.Sources {
+		a := s.Environment.Approval
+		if a == nil {
+			continue
+		}
+		r := promotion.Requirement{Source: s.From, Count: a.Count, From: a.From, Others: a.Others, Expires: a.Expires}
+		if !slices.ContainsFunc(out, func(o promotion.Requirement) bool { o.Source = r.Source; return reflect.DeepEqual(o, r) }) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// Limits are those of every source; the strictest counts (rule 15).
+func (l Law) Limits() []guard.Limit {
+	var out []guard.Limit
+	for _, s := range l.Sources {
+		out = append(out, guard.Limit{From: s.From, MaxDestroy: s.Environment.MaxDestroy, MaxReplace: s.Environment.MaxReplace})
 	}
 	return out
 }

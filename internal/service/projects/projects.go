@@ -294,7 +294,7 @@ func (s *Service) record(ctx context.Context, p core.Project, head, by string) e
 		if known[c.Hash] {
 			continue
 		}
-		f := found{release: core.Release{Project: p.Name, Commit: c.Hash, Author: c.Author, Message: c.Message, Committed: c.Time, Barrier: barrier(c.Message)}}
+		f := found{release: core.Release{Project: p.Name, Commit: c.Hash, Author: c.Author, Committer: c.Committer, Message: c.Message, Committed: c.Time, Barrier: barrier(c.Message)}}
 		f.cfg, err = s.Wanted.Config(ctx, p, c.Hash)
 		if core.CodeOf(err) == core.Invalid {
 			f.release.Invalid = core.MessageOf(err)

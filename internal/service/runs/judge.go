@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/terrace-cd/terrace/internal/config"
@@ -14,8 +15,9 @@ import (
 )
 
 // law is what judges a run: the guardrails, and the configurations of its own release and of
-// the release that is there now, so that one which takes a protection away still meets it
-// once (rule 28).
+// those that are there now, so that one which takes a protection away still meets it once
+// (rule 28). In an environment is the release that was verified there last; an instance may
+// have got further than that, in a stage that failed.
 func (s *Service) law(ctx context.Context, run core.Run) (l law.Law, err error) {
 	if run.Kind != core.KindDeploy && run.Kind != core.KindDestroy {
 		return l, nil // it changes nothing
@@ -23,6 +25,7 @@ func (s *Service) law(ctx context.Context, run core.Run) (l law.Law, err error) 
 	var project core.Project
 	var instance core.InstanceState
 	var rails *config.Guardrails
+	var verified core.Release
 	if err := s.Store.View(ctx, func(tx core.Tx) (err error) {
 		if rails, err = s.Guardrails.In(tx); err != nil {
 			return err
@@ -30,7 +33,10 @@ func (s *Service) law(ctx context.Context, run core.Run) (l law.Law, err error) 
 		if project, err = tx.Project(run.Project); err != nil {
 			return err
 		}
-		instance, err = tx.Instance(run.Project, run.Stack, run.Environment)
+		if instance, err = tx.Instance(run.Project, run.Stack, run.Environment); err != nil {
+			return err
+		}
+		verified, err = verifiedIn(tx, run.Project, run.Environment)
 		return err
 	}); err != nil {
 		return l, err
@@ -41,13 +47,18 @@ func (s *Service) law(ctx context.Context, run core.Run) (l law.Law, err error) 
 	if instance.Release.Number > there.Number {
 		there = instance.Release
 	}
-	if run.Release.Commit != "" && run.Release.Commit != there.Commit {
+	if run.Release.Commit != "" && run.Release.Commit != there.Commit && run.Release.Commit != verified.Commit {
 		if err := s.add(ctx, &l, project, run, run.Release.Commit, law.Entering(run.Release)); err != nil {
 			return l, err
 		}
 	}
-	if there.Commit != "" {
-		err = s.add(ctx, &l, project, run, there.Commit, law.There(there))
+	if there.Commit != "" && there.Commit != verified.Commit {
+		if err := s.add(ctx, &l, project, run, there.Commit, law.There(there)); err != nil {
+			return l, err
+		}
+	}
+	if verified.Commit != "" {
+		err = s.add(ctx, &l, project, run, verified.Commit, law.There(verified))
 	}
 	return l, err
 }
@@ -60,6 +71,19 @@ func (s *Service) still(tx core.Tx, run core.Run, l law.Law) error {
 		err = core.Errorf(core.Unavailable, "the guardrails were changed while the plan of %s was judged; it is judged again", run.Instance())
 	}
 	return err
+}
+
+// verifiedIn is the release that was verified last in an environment; zero when none was.
+func verifiedIn(tx core.Tx, project, environment string) (core.Release, error) {
+	e, err := tx.Environment(project, environment)
+	if err != nil || e.Verified == 0 {
+		return core.Release{}, err
+	}
+	release, err := tx.FindRelease(project, strconv.FormatInt(e.Verified, 10))
+	if core.CodeOf(err) == core.NotFound {
+		return core.Release{}, nil
+	}
+	return release, err
 }
 
 // add adds what one configuration says.

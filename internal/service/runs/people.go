@@ -40,60 +40,15 @@ func (s *Service) CancelIn(tx core.Tx, by string, run *core.Run) error {
 		}
 		return tx.AddEvent(core.Event{By: by, Kind: "run.cancel_asked", Project: run.Project, On: run.ID})
 	}
-	run.Error = &core.RunError{Code: "cancelled", Message: "cancelled by " + by + " before it started"}
+	before := "it started"
+	if run.Status == core.RunAwaitingApproval {
+		before = "anything was changed"
+	}
+	run.Error = &core.RunError{Code: "cancelled", Message: "cancelled by " + by + " before " + before}
 	if err := move(tx, run, core.RunCancelled, core.ByPerson, by); err != nil {
 		return err
 	}
 	return s.ended(tx, *run)
-}
-
-// Approve lets a run that awaits it go on: it is planned again, and applied if the
-// plan still is the approved one (rule 11).
-func (s *Service) Approve(ctx context.Context, by, id, reason string) (run core.Run, err error) {
-	err = s.Store.Update(ctx, func(tx core.Tx) error {
-		if run, err = tx.Run(id); err != nil {
-			return err
-		}
-		if run.Status != core.RunAwaitingApproval {
-			return core.Errorf(core.Conflict, "%s is %s; it does not wait for an approval", id, run.Status)
-		}
-		run.Approved, run.Fence = run.PlanDigest, 0 // a fence of 0: no runner has it
-		run.Attempt = 0                             // attempts count lost runners, and this one came to its end
-		if err := tx.AddEvent(core.Event{By: by, Kind: "run.approved", Project: run.Project, On: id,
-			Data: map[string]string{"plan": run.PlanDigest, "reason": reason}}); err != nil {
-			return err
-		}
-		return move(tx, &run, core.RunQueued, core.ByPerson, by)
-	})
-	if err == nil {
-		s.Bus.Changed(run.Project)
-	}
-	return run, err
-}
-
-// Reject ends a run that awaits approval.
-func (s *Service) Reject(ctx context.Context, by, id, reason string) (run core.Run, err error) {
-	err = s.Store.Update(ctx, func(tx core.Tx) error {
-		if run, err = tx.Run(id); err != nil {
-			return err
-		}
-		if run.Status != core.RunAwaitingApproval {
-			return core.Errorf(core.Conflict, "%s is %s; it does not wait for an approval", id, run.Status)
-		}
-		message := "rejected by " + by
-		if reason != "" {
-			message += ": " + reason
-		}
-		run.Error = &core.RunError{Code: "cancelled", Message: message}
-		if err := move(tx, &run, core.RunCancelled, core.ByPerson, by); err != nil {
-			return err
-		}
-		return s.ended(tx, run)
-	})
-	if err == nil {
-		s.Bus.Changed(run.Project)
-	}
-	return run, err
 }
 
 // Recover starts a recover run for the unknown outcome of id (rule 20). What the

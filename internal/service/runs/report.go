@@ -220,7 +220,7 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		}
 		switch {
 		case run.Status == core.RunAwaitingApproval && run.PlanDigest == planned.Digest:
-			next.Do, next.Reason = "wait", approvalReason // likewise
+			next.Do, next.Reason = "wait", waitsWords(run, nil) // likewise
 			return nil
 		case run.Status.Terminal():
 			next.Do, next.Reason = "stop", string(run.Status)
@@ -244,10 +244,21 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 			next = replaceAlso(planned, judged.Replace)
 			return nil
 		}
+		run.Changes = core.Changes(planned.Changes)
+		run.NoChanges, run.HasPlan, run.PlanDigest, run.Guardrails = planned.NoChanges, true, planned.Digest, l.Guardrails
+		blasts, err := exceeded(tx, run, l)
+		if err != nil {
+			return err
+		}
 		planned := planned
 		planned.Checks = slices.Concat(planned.Checks, judged.Checks)
-		run.Changes = core.Changes(planned.Changes)
-		run.NoChanges, run.HasPlan, run.PlanDigest = planned.NoChanges, true, planned.Digest
+		for _, b := range blasts {
+			planned.Checks = append(planned.Checks, b.Check(run.Instance(), planned.Plan))
+		}
+		changed, err := s.changedSince(tx, run, planned)
+		if err != nil {
+			return err
+		}
 		if err := s.putDoc(tx, id, "plan", planned.Plan); err != nil {
 			return err
 		}
@@ -270,9 +281,13 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		if err := s.see(tx, run, planned.Own); err != nil {
 			return err
 		}
+		approval, err := s.approved(tx, &run, l, changed)
+		if err != nil {
+			return err
+		}
 		switch {
-		case run.Kind == core.KindDestroy && !run.NoChanges && run.Approved != planned.Digest:
-			next.Do, next.Reason = "wait", approvalReason
+		case approval != nil && !approval.Satisfied():
+			next.Do, next.Reason = "wait", waitsWords(run, approval)
 			return move(tx, &run, core.RunAwaitingApproval, core.ByReconciler, "server")
 		case planned.NoChanges || run.Kind == core.KindRecover:
 			next.Do = "after"
@@ -309,8 +324,6 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 	}
 	return next, err
 }
-
-const approvalReason = "the destruction needs an approval"
 
 // verdict says that a run may not apply.
 type verdict struct {

@@ -28,7 +28,8 @@ func runs(t *testing.T, s core.Store) {
 
 	v.Status, v.Attempt, v.Fence, v.InputDigest, v.Components, v.ProvisionDigest = core.RunUnknown, 2, 17, "d2", nil, "p"
 	v.Changes = core.Changes{Create: 1, Update: 2, Replace: 3, Delete: 4}
-	v.HasPlan, v.NoChanges, v.Applied, v.PlanDigest, v.Approved, v.Refuted = true, true, true, "pd", "pd", true
+	v.HasPlan, v.NoChanges, v.Applied, v.PlanDigest, v.Refuted = true, true, true, "pd", true
+	v.PlanState, v.Guardrails = core.StateRef{Lineage: "l", Serial: 3}, "g"
 	v.Error = &core.RunError{Code: "unknown", Message: "nobody saw the end"}
 	v.Cancel, v.CancelBy = true, "user:ana"
 	v.Started, v.Finished, v.Heartbeat, v.PhaseAt = at, at.Add(1), at.Add(2*time.Second), at.Add(3*time.Second)

@@ -54,6 +54,7 @@ func Run(t *testing.T, open Open) {
 		{"exceptions", exceptions},
 		{"freezes", freezes},
 		{"guardrails", guardrails},
+		{"votes", votes},
 		{"racing for a lock", lockRace},
 		{"recovered states", recovereds},
 		{"own states", ownStates},
@@ -124,7 +125,7 @@ func project(name string) core.Project {
 }
 
 func release(project string, n int64) core.Release {
-	return core.Release{Project: project, Number: n, Commit: fmt.Sprintf("%040x", n*0x1000001), Author: "Ana <ana@example.org>",
+	return core.Release{Project: project, Number: n, Commit: fmt.Sprintf("%040x", n*0x1000001), Author: "Ana <ana@example.org>", Committer: "Bob <bob@example.org>",
 		Message: fmt.Sprintf("Change %d\n\nbody", n), Committed: at.Add(time.Duration(n) * time.Minute), Created: at}
 }
 
