@@ -125,6 +125,12 @@ func printRun(out io.Writer, r wire.Run) {
 	for _, ch := range r.Checks {
 		_, _ = fmt.Fprintf(out, "\nCheck %s: %s. %s\n", ch.Name, ch.Verdict, ch.Message)
 	}
+	for _, h := range r.Before {
+		_, _ = fmt.Fprintf(out, "\nBefore the change (%s): %s\n  $ %s\n", h.From, ansi.Strip(h.Message), ansi.Strip(strings.Join(h.Command, " ")))
+		for _, line := range h.Last {
+			_, _ = fmt.Fprintf(out, "  | %s\n", ansi.Strip(line))
+		}
+	}
 	if len(r.Recap) > 0 {
 		var rows [][]string
 		for _, h := range r.Recap {

@@ -74,8 +74,8 @@ func (ev *evaluation) after(st *stack, p *place) After {
 func (l *load) checkAfter(st *stack, p *place, ev *evaluation) {
 	ev.after(st, p)
 	if st.beforeChange != nil {
-		ev.command(*st.beforeChange)
-		l.checkScript(ev, *st.beforeChange)
+		ev.command(st.beforeChange.body)
+		l.checkScript(ev, st.beforeChange.body)
 	}
 	for _, v := range st.verify {
 		l.checkScript(ev, v.body)
@@ -104,8 +104,18 @@ func (ev *evaluation) verify(v verifyBlock) Verify {
 }
 
 func (ev *evaluation) command(b body) []string {
-	items := ev.texts(b, "command")
-	if v, ok := ev.converted(b, "command", cty.List(cty.String)); ok && (v.LengthInt() == 0 || items[0].text == "") {
+	v, ok := ev.converted(b, "command", cty.List(cty.String))
+	if !ok {
+		return nil
+	}
+	items := itemsOf(v, b.expr("command"))
+	for i, e := range v.AsValueSlice() {
+		if e.IsNull() {
+			ev.problem(items[i].rng, "An argument of the command is null", "An output that is not there is null, also one that this commit adds. Where that may be, write for example coalesce(output.url, \"none\").")
+			return nil
+		}
+	}
+	if len(items) == 0 || items[0].text == "" {
 		ev.problem(b.rangeOf("command"), "An empty command", "Name a program and its arguments, for example [\"scripts/smoke.sh\", output.url].")
 	}
 	for _, it := range items {

@@ -122,6 +122,12 @@ type Inputs struct {
 	Backend map[string]json.RawMessage
 }
 
+// Hook is a before_change block, evaluated.
+type Hook struct {
+	Command []string
+	Within  time.Duration
+}
+
 // After is what follows an apply.
 type After struct {
 	Ansible *Ansible // nil when the stack has none

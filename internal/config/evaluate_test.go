@@ -252,6 +252,30 @@ func TestAfter(t *testing.T) {
 	}
 }
 
+func TestBeforeChange(t *testing.T) {
+	t.Parallel()
+	tree := shop()
+	tree["terrace.hcl"] = strings.Replace(tree["terrace.hcl"], "\"files/backup.sh\", output.url]", "\"files/backup.sh\", output.url, stack.database.password]\n    within = \"2h\"", 1)
+	cfg := mustLoad(t, tree)
+	scope := Scope{Commit: "9f3c", Number: 7, Outputs: shopOutputs}
+	got, err := cfg.BeforeChange("web", "dev", scope, map[string]cty.Value{"url": cty.StringVal("http://x")})
+	if want := (&Hook{Command: []string{"files/backup.sh", "http://x", "hunter22"}, Within: 2 * time.Hour}); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if got, err := mustLoad(t, shop()).BeforeChange("web", "dev", scope, map[string]cty.Value{"url": cty.StringVal("http://x")}); err != nil || got.Within != 30*time.Minute {
+		t.Errorf("without a limit: %+v, %v", got, err)
+	}
+	if got, err := cfg.BeforeChange("network", "dev", scope, nil); got != nil || err != nil {
+		t.Errorf("a stack without: %+v, %v", got, err)
+	}
+	if _, err := cfg.BeforeChange("web", "dev", scope, nil); core.CodeOf(err) != core.Invalid || !strings.Contains(err.Error(), "web@dev: its before_change cannot be evaluated") || strings.Contains(err.Error(), "hunter22") {
+		t.Errorf("without the output: %v", err)
+	}
+	if _, err := cfg.BeforeChange("web", "nowhere", scope, nil); core.CodeOf(err) != core.NotFound {
+		t.Errorf("nowhere: %v", err)
+	}
+}
+
 // TestEvaluationErrors: what evaluation refuses, with which code, and what it says.
 func TestEvaluationErrors(t *testing.T) {
 	t.Parallel()

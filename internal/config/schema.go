@@ -126,9 +126,10 @@ var stackSchema = &blockSchema{
 
 var beforeChangeSchema = &blockSchema{
 	Type: "before_change",
-	Doc:  "Runs before an apply that touches a stateful address.",
+	Doc:  "Runs before an apply that updates, replaces, destroys or forgets a `stateful` resource, for a backup. Its outputs are those that the instance has before the apply. When it fails, nothing is changed.",
 	Attrs: []attrSchema{
 		{Name: "command", Type: "list of strings", Required: true, Sees: seesAfter, Doc: "The command and its arguments, without a shell, in the folder of terrace.hcl."},
+		{Name: "within", Type: "duration", Default: `"30m"`, Doc: "How long it may take."},
 	},
 }
 

@@ -25,7 +25,7 @@ type stack struct {
 	body         body
 	ansible      *ansibleBlock
 	verify       []verifyBlock
-	beforeChange *body
+	beforeChange *beforeChangeBlock
 	inputPlaces  map[string]hcl.Range
 	inputUses    []use
 	uses         []use
@@ -116,7 +116,7 @@ func (l *load) stack(name string, b body) *stack {
 	}
 	for _, block := range b.blocks["before_change"] {
 		bc := l.read(block.Body, beforeChangeSchema, block.DefRange())
-		st.beforeChange, st.BeforeChange = &bc, true
+		st.beforeChange, st.BeforeChange = &beforeChangeBlock{body: bc, within: l.duration(bc, "within", 30*time.Minute, l.ctx)}, true
 	}
 	for _, block := range b.blocks["ansible"] {
 		a := l.read(block.Body, ansibleSchema, block.DefRange())
@@ -215,7 +215,7 @@ func (st *stack) after() []afterExpr {
 		}
 	}
 	if st.beforeChange != nil {
-		add(st.beforeChange, "command")
+		add(&st.beforeChange.body, "command")
 	}
 	if st.ansible != nil {
 		add(&st.ansible.body, "inventory", "variables")

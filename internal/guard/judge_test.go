@@ -164,6 +164,23 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
+func TestTouched(t *testing.T) {
+	t.Parallel()
+	change := func(action, previous string) wire.ResourceChange {
+		return wire.ResourceChange{Address: "democloud_" + action + ".x", Action: action, Previous: previous}
+	}
+	p := plan(change("create", ""), change("update", ""), change("replace", ""), change("delete", ""), change("forget", ""), change("read", ""), change("move", ""),
+		wire.ResourceChange{Address: "other.x", Action: "update", Previous: "democloud_update.y"}, wire.ResourceChange{Address: "other.y", Action: "update"})
+	rules := []guard.Rules{{Stateful: []string{"democloud_update.*"}}, {Stateful: []string{"democloud_create.*", "democloud_replace", "democloud_delete.*", "democloud_forget.x", "democloud_read.*", "democloud_move.*"}}}
+	want := []string{"democloud_update.x", "democloud_replace.x", "democloud_delete.x", "democloud_forget.x", "other.x"}
+	if diff := cmp.Diff(want, guard.Touched(rules, p)); diff != "" {
+		t.Error(diff)
+	}
+	if got := guard.Touched(nil, p); got != nil {
+		t.Errorf("without rules: %q", got)
+	}
+}
+
 func TestReplaceInsteadOfChange(t *testing.T) {
 	t.Parallel()
 	in := guard.Input{Instance: "web@dev", Rules: []guard.Rules{{}, now}, Plan: plan(inward,

@@ -10,6 +10,7 @@ const (
 	phasePrepare   = "prepare"
 	phasePlan      = "plan"
 	phaseCheck     = "check"
+	phaseBefore    = "before_change"
 	phaseApply     = "apply"
 	phaseProvision = "provision"
 	phaseVerify    = "verify"

@@ -86,7 +86,7 @@ func (a *attempt) propose(session *engine.Session, recovered int64) (planned wir
 		if err = a.enter(phaseCheck, core.RunChecking); err != nil {
 			return planned, next, err
 		}
-		if next, err = a.api.Planned(a.work, a.Run, planned); err != nil || next.Do != "replan" {
+		if next, err = a.ask(&planned); err != nil || next.Do != "replan" {
 			return planned, next, err
 		}
 		if len(next.Replace) <= len(replace) {
@@ -94,6 +94,22 @@ func (a *attempt) propose(session *engine.Session, recovered int64) (planned wir
 		}
 		replace = next.Replace
 		a.say("%s; planning again", next.Reason)
+	}
+}
+
+// ask reports a plan. The server may want hooks to have run before it lets it be applied;
+// then it is asked again.
+func (a *attempt) ask(planned *wire.Planned) (wire.Next, error) {
+	for {
+		planned.Before = a.hooked
+		next, err := a.api.Planned(a.work, a.Run, *planned)
+		if err != nil || next.Do != "before" {
+			return next, err
+		}
+		a.mask.Add(next.Mask...)
+		if err := a.before(next); err != nil {
+			return next, err
+		}
 	}
 }
 

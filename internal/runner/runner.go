@@ -49,6 +49,7 @@ type attempt struct {
 	newHosts bool           // the plan creates or replaces something
 	left     *wire.OwnState // what the stack's own backend has after a partial apply
 
+	hooked   []wire.Hooked // how the hooks of this attempt ended
 	recap    []wire.Recap
 	verified []wire.Probe
 }
@@ -183,7 +184,7 @@ func (a *attempt) perform() error {
 
 // finish tells the server how the run ended.
 func (a *attempt) finish(v *verdict) error {
-	f := wire.Finish{Status: string(v.status), Error: v.problem(), Recap: a.recap, Verified: a.verified, Phases: a.clock.milliseconds(), Own: a.left}
+	f := wire.Finish{Status: string(v.status), Error: v.problem(), Recap: a.recap, Verified: a.verified, Before: a.hooked, Phases: a.clock.milliseconds(), Own: a.left}
 	if f.Error != nil {
 		f.Error.Message = a.mask.String(shorten(f.Error.Message))
 	}

@@ -161,7 +161,7 @@ func (s *site) logText(w http.ResponseWriter, req *http.Request) error {
 func steps(run wire.Run, log sections) []step {
 	status := core.RunStatus(run.Status)
 	reached := phaseIndex(run.Status)
-	if reached < 0 {
+	if reached < 0 || log.last == phaseBefore && status == core.RunChecking {
 		reached = phaseIndex(log.last)
 	}
 	kinds := phasesOf(run)
@@ -170,8 +170,11 @@ func steps(run wire.Run, log sections) []step {
 		if !slices.Contains(kinds, p.Status) {
 			continue
 		}
-		st := step{Word: p.Word, State: "todo"}
+		st := step{Word: stateWord(p.Word), State: "todo"}
 		begun, has := log.begun[p.Word]
+		if p.Word == phaseBefore && !has && run.Phases[p.Word] == 0 {
+			continue
+		}
 		switch {
 		case i == reached && !status.Terminal():
 			st.State = "now"
@@ -214,7 +217,7 @@ func phasesOf(run wire.Run) []string {
 	case core.KindRecover:
 		return []string{"preparing", "planning", "checking"}
 	case core.KindDestroy:
-		return []string{"preparing", "planning", "checking", "applying"}
+		return []string{"preparing", "planning", "checking", phaseBefore, "applying"}
 	}
 	var all []string
 	for _, p := range phases {

@@ -57,7 +57,7 @@ func stateWord(state string) string {
 
 // phases of a run, in order, with the status in which each happens.
 var phases = []struct{ Status, Word string }{
-	{"preparing", "prepare"}, {"planning", "plan"}, {"checking", "check"}, {"applying", "apply"}, {"provisioning", "provision"}, {"verifying", "verify"},
+	{"preparing", "prepare"}, {"planning", "plan"}, {"checking", "check"}, {phaseBefore, phaseBefore}, {"applying", "apply"}, {"provisioning", "provision"}, {"verifying", "verify"},
 }
 
 // phaseIndex is how far a run is, -1 before its first phase.
@@ -144,6 +144,17 @@ func parseSpan(text string) string {
 }
 
 func plainCount(n int) string { return strconv.Itoa(n) }
+
+// phaseBefore is a phase of those runs only that touch something stateful. Until it is
+// over, the plan is being judged.
+const phaseBefore = "before_change"
+
+func verdict(ok bool) string {
+	if ok {
+		return "pass"
+	}
+	return "fail"
+}
 
 func verdictTone(verdict string) tone {
 	switch verdict {

@@ -163,8 +163,9 @@ type Run struct {
 	Verified    []Probe   `json:"verified,omitempty"`
 	Approval    *Approval `json:"approval,omitempty" doc:"what it waits for, while it awaits approvals; only when one run is asked for"`
 	Votes       []Vote    `json:"votes,omitempty" doc:"what people said to its plans; only when one run is asked for"`
-	// Phases is how long each took, in milliseconds: prepare, plan, check, apply,
-	// provision, verify. Those that did not happen are missing.
+	Before      []Hooked  `json:"before_change,omitempty" doc:"commands that ran before something stateful was touched"`
+	// Phases is how long each took, in milliseconds: prepare, plan, check, before_change,
+	// apply, provision, verify. Those that did not happen are missing.
 	Phases map[string]int64 `json:"phases,omitempty"`
 }
 
@@ -200,6 +201,19 @@ type Exception struct {
 	Status   string     `json:"status" enum:"open,used,expired,ended"`
 	Ended    *time.Time `json:"ended,omitempty"`
 	UsedBy   string     `json:"used_by,omitempty" doc:"the run, or the person by a write of the state"`
+}
+
+// Hooked is how a command of a before_change block ended.
+type Hooked struct {
+	ID           string    `json:"id"`
+	From         string    `json:"from" doc:"where it is written"`
+	Command      []string  `json:"command"`
+	OK           bool      `json:"ok"`
+	Message      string    `json:"message" doc:"how it ended"`
+	ExitCode     int       `json:"exit_code" doc:"-1 when it did not end by itself, or was never started"`
+	Started      time.Time `json:"started"`
+	Milliseconds int64     `json:"milliseconds"`
+	Last         []string  `json:"last,omitempty" doc:"the last lines of its output"`
 }
 
 // Recap is what Ansible says of one host.

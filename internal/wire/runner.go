@@ -132,17 +132,32 @@ type Planned struct {
 	Replaced []string `json:"replaced,omitempty"`
 	// Own is the state that the plan was made from, with the stack's own backend.
 	Own *OwnState `json:"own,omitempty"`
+	// Before is how the hooks ended that the server asked for, in this attempt.
+	Before []Hooked `json:"before,omitempty"`
+}
+
+// Hook is a before_change block, evaluated.
+type Hook struct {
+	ID   string `json:"id" doc:"tells it from others"`
+	From string `json:"from" doc:"where it is written"`
+	// Commit is the one whose files it runs in, when that is not the run's own.
+	Commit  string   `json:"commit,omitempty"`
+	Command []string `json:"command"`
+	Within  string   `json:"within" doc:"a Go duration"`
 }
 
 // Next is the server's answer to a report: what the runner does now.
 type Next struct {
-	// Do is "apply", "replan" (plan again, with Replace), "after" (there is nothing to
-	// apply: go on with Provision and Verify below), "wait" (a person has to approve: end
-	// without finishing) or "stop" (the run is over: cancelled, superseded, denied; end).
-	Do     string `json:"do" enum:"apply,replan,after,wait,stop"`
+	// Do is "apply", "before" (run the hooks of Before, and report the same plan with how
+	// they ended), "replan" (plan again, with Replace), "after" (there is nothing to apply:
+	// go on with Provision and Verify below), "wait" (a person has to approve: end without
+	// finishing) or "stop" (the run is over: cancelled, superseded, denied; end).
+	Do     string `json:"do" enum:"apply,before,replan,after,wait,stop"`
 	Reason string `json:"reason,omitempty"`
 	// Replace are the addresses to replace, all of them.
 	Replace []string `json:"replace,omitempty"`
+	// Before are hooks, in their order; the first that fails is the last.
+	Before []Hook `json:"before,omitempty"`
 	After
 }
 
@@ -203,6 +218,7 @@ type Finish struct {
 	Error    *Problem `json:"error,omitempty"`
 	Recap    []Recap  `json:"recap,omitempty"`
 	Verified []Probe  `json:"verified,omitempty"`
+	Before   []Hooked `json:"before,omitempty"`
 	// Phases is how long each phase took, in milliseconds.
 	Phases map[string]int64 `json:"phases,omitempty"`
 	// Own is what is stored after an apply that did not end well, with the stack's own

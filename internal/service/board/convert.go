@@ -154,7 +154,7 @@ func (s *Service) Run(ctx context.Context, id, who string) (out wire.Run, err er
 			return err
 		}
 		out = Run(r)
-		for kind, doc := range map[string]any{"checks": &out.Checks, "recap": &out.Recap, "verify": &out.Verified, "phases": &out.Phases} {
+		for kind, doc := range map[string]any{"checks": &out.Checks, "recap": &out.Recap, "verify": &out.Verified, "phases": &out.Phases, "before_change": &out.Before} {
 			if err := s.Runs.Doc(tx, id, kind, doc); err != nil && core.CodeOf(err) != core.NotFound {
 				return err
 			}

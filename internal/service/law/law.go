@@ -26,6 +26,9 @@ type Source struct {
 	Guarded []config.GuardedStack
 	// Firm is set for the guardrails, which never give way.
 	Firm bool
+	// Config is all that it says, and Commit where that is written; neither for guardrails.
+	Config *config.Config
+	Commit string
 }
 
 // Law is every source that judges an environment: the guardrails, which never give way, the
@@ -61,7 +64,7 @@ func Under(g *config.Guardrails, project, environment string) Law {
 
 // Of reads what a configuration says of an environment.
 func Of(cfg *config.Config, environment, from string) Source {
-	s := Source{From: from, Environment: config.Environment{Name: environment}, Stacks: map[string]config.Stack{}}
+	s := Source{From: from, Environment: config.Environment{Name: environment}, Stacks: map[string]config.Stack{}, Config: cfg}
 	for _, e := range cfg.Environments {
 		if e.Name == environment {
 			s.Environment = e

@@ -92,7 +92,9 @@ func (s *Service) add(ctx context.Context, l *law.Law, p core.Project, run core.
 	if err != nil {
 		return fmt.Errorf("what protects %s cannot be read: %w", run.Instance(), err)
 	}
-	l.Sources = append(l.Sources, law.Of(cfg, run.Environment, from))
+	source := law.Of(cfg, run.Environment, from)
+	source.Commit = commit
+	l.Sources = append(l.Sources, source)
 	return nil
 }
 

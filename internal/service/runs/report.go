@@ -197,7 +197,10 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 	var project core.Project
 	next := wire.Next{}
 	if err := s.Store.View(ctx, func(tx core.Tx) (err error) {
-		run, err = mine(tx, c, id)
+		if run, err = mine(tx, c, id); err != nil {
+			return err
+		}
+		project, err = tx.Project(run.Project)
 		return err
 	}); err != nil {
 		return next, err
@@ -206,12 +209,13 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 	if err != nil {
 		return next, err
 	}
+	before, err := s.hooks(ctx, project, run, planned, l)
+	if err != nil {
+		return next, err
+	}
 	err = s.Store.Update(ctx, func(tx core.Tx) (err error) {
 		next = wire.Next{}
 		if run, err = mine(tx, c, id); err != nil {
-			return err
-		}
-		if project, err = tx.Project(run.Project); err != nil {
 			return err
 		}
 		if run.Status == core.RunApplying && run.PlanDigest == planned.Digest {
@@ -265,6 +269,11 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		if err := s.putDoc(tx, id, "checks", planned.Checks); err != nil {
 			return err
 		}
+		if len(planned.Before) > 0 {
+			if err := s.putDoc(tx, id, beforeDoc, planned.Before); err != nil {
+				return err
+			}
+		}
 		stop, err := s.mayApply(ctx, tx, run, planned, l)
 		if err != nil {
 			return err
@@ -291,6 +300,12 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 			return move(tx, &run, core.RunAwaitingApproval, core.ByReconciler, "server")
 		case planned.NoChanges || run.Kind == core.KindRecover:
 			next.Do = "after"
+			return tx.UpdateRun(run, run.Status)
+		}
+		if left := before.left(planned.Before); len(left) > 0 {
+			if next, err = before.first(tx, run, left); err != nil {
+				return err
+			}
 			return tx.UpdateRun(run, run.Status)
 		}
 		next.Do = "apply"
@@ -529,6 +544,11 @@ func (s *Service) Finish(ctx context.Context, c Caller, id string, f wire.Finish
 		}
 		if len(f.Verified) > 0 {
 			if err := s.putDoc(tx, id, "verify", f.Verified); err != nil {
+				return err
+			}
+		}
+		if len(f.Before) > 0 {
+			if err := s.putDoc(tx, id, beforeDoc, f.Before); err != nil {
 				return err
 			}
 		}

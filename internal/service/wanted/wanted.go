@@ -177,6 +177,13 @@ func (e *Evaluator) provisionDigest(ctx context.Context, p core.Project, r core.
 	return digest(parts), nil
 }
 
+// BeforeChange evaluates what runs before a change of an instance, with the outputs that
+// it has; nil when its configuration has nothing.
+func (e *Evaluator) BeforeChange(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, environment, stack string, own map[string]cty.Value) (*config.Hook, error) {
+	var missing string
+	return cfg.BeforeChange(stack, environment, e.scope(ctx, p, r, environment, &missing), own)
+}
+
 // Outputs returns the outputs of an instance's state, as it is stored here, or as a run
 // last reported it from the stack's own backend; nil without a state.
 func (e *Evaluator) Outputs(ctx context.Context, project, stack, environment string) (map[string]cty.Value, error) {
