@@ -2,31 +2,15 @@ package runner
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/terrace-cd/terrace/internal/core"
-	"github.com/terrace-cd/terrace/internal/process"
-	"github.com/terrace-cd/terrace/internal/redact"
 	"github.com/terrace-cd/terrace/internal/step/checkout"
+	"github.com/terrace-cd/terrace/internal/step/hook"
 	"github.com/terrace-cd/terrace/internal/wire"
-)
-
-const (
-	// hookGrace is how long a hook that is interrupted may take to end.
-	hookGrace = 10 * time.Second
-	// defaultHook bounds a hook whose limit cannot be read.
-	defaultHook = 30 * time.Minute
-	// lastLines and lastBytes bound what is kept of a hook's output.
-	lastLines = 20
-	lastBytes = 500
 )
 
 // before runs the hooks that come before a change, each in the files of the release that
@@ -45,7 +29,7 @@ func (a *attempt) before(next wire.Next) error {
 		if err != nil {
 			return err
 		}
-		done := a.hook(h, dir)
+		done := hook.Run(a.work, h, hook.Options{Dir: dir, Env: a.environment(), Output: a.out, Mask: a.mask})
 		a.hooked = append(a.hooked, done)
 		if a.work.Err() != nil {
 			return a.work.Err()
@@ -79,75 +63,4 @@ func (a *attempt) hookDir(h wire.Hook) (string, error) {
 		return "", err
 	}
 	return tree.File(a.job.Source.Root), tree.Close()
-}
-
-// hook runs one hook.
-func (a *attempt) hook(h wire.Hook, dir string) wire.Hooked {
-	within, err := time.ParseDuration(h.Within)
-	if err != nil || within <= 0 {
-		within = defaultHook
-	}
-	done := wire.Hooked{ID: h.ID, From: h.From, ExitCode: -1, Started: time.Now().UTC()}
-	for _, arg := range h.Command {
-		done.Command = append(done.Command, a.mask.String(arg))
-	}
-	a.say("$ %s", strings.Join(done.Command, " "))
-	timed, cancel := context.WithTimeout(a.work, within)
-	defer cancel()
-	last := newTail(a.mask)
-	output := io.MultiWriter(a.out, last)
-	err = process.Run(timed, process.Command{Args: h.Command, Dir: dir, Env: a.environment(), Stdout: output, Stderr: output, Grace: hookGrace})
-	took := time.Since(done.Started)
-	done.Milliseconds = took.Milliseconds()
-	done.Last = last.end()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		done.ExitCode = exit.ExitCode()
-	}
-	switch {
-	case err == nil:
-		done.OK, done.ExitCode, done.Message = true, 0, fmt.Sprintf("exit 0 after %s", took.Round(time.Millisecond))
-	case a.work.Err() != nil:
-		done.Message = "stopped before its end"
-	case timed.Err() != nil:
-		done.Message = fmt.Sprintf("still running after %s, and ended", within)
-	case exit == nil:
-		done.Message = "it cannot be started: " + a.mask.String(err.Error())
-	case done.ExitCode < 0:
-		done.Message = "ended by " + exit.String()
-	default:
-		done.Message = fmt.Sprintf("exit %d", done.ExitCode)
-	}
-	if n := len(done.Last); !done.OK && n > 0 && a.work.Err() == nil {
-		done.Message += ": " + done.Last[n-1]
-	}
-	return done
-}
-
-// tail keeps the last lines of what is written to it, masked.
-type tail struct {
-	*redact.Writer
-	lines *process.LineWriter
-	kept  []string
-}
-
-func newTail(mask *redact.Redactor) *tail {
-	t := &tail{}
-	t.lines = process.Lines(lastBytes, func(line string) {
-		if line = strings.TrimSpace(line); line == "" {
-			return
-		}
-		if len(t.kept) == lastLines {
-			t.kept = t.kept[1:]
-		}
-		t.kept = append(t.kept, line)
-	})
-	t.Writer = mask.Writer(t.lines)
-	return t
-}
-
-// end returns what was kept. Neither writer ever fails.
-func (t *tail) end() []string {
-	_, _ = t.Flush(), t.lines.Close()
-	return t.kept
 }

@@ -1,0 +1,106 @@
+// Package hook runs a command that comes before a change: a backup. It runs in a process
+// group of its own, within a limit, and what it says last is kept, masked.
+package hook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/terrace-cd/terrace/internal/process"
+	"github.com/terrace-cd/terrace/internal/redact"
+	"github.com/terrace-cd/terrace/internal/wire"
+)
+
+const (
+	// grace is how long a hook that is interrupted may take to end.
+	grace = 10 * time.Second
+	// defaultWithin bounds a hook whose limit cannot be read.
+	defaultWithin = 30 * time.Minute
+	// lastLines and lastBytes bound what is kept of a hook's output.
+	lastLines = 20
+	lastBytes = 500
+)
+
+// Options is where a hook runs, and where its output goes.
+type Options struct {
+	Dir    string
+	Env    []string
+	Output io.Writer // masks what is written to it
+	Mask   *redact.Redactor
+}
+
+// Run runs a hook to its end, or until its time is up or ctx ends.
+func Run(ctx context.Context, h wire.Hook, o Options) wire.Hooked {
+	within, err := time.ParseDuration(h.Within)
+	if err != nil || within <= 0 {
+		within = defaultWithin
+	}
+	done := wire.Hooked{ID: h.ID, From: h.From, ExitCode: -1, Started: time.Now().UTC()}
+	for _, arg := range h.Command {
+		done.Command = append(done.Command, o.Mask.String(arg))
+	}
+	_, _ = fmt.Fprintf(o.Output, "$ %s\n", strings.Join(done.Command, " ")) // the log is best effort
+	timed, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	last := newTail(o.Mask)
+	output := io.MultiWriter(o.Output, last)
+	err = process.Run(timed, process.Command{Args: h.Command, Dir: o.Dir, Env: o.Env, Stdout: output, Stderr: output, Grace: grace})
+	took := time.Since(done.Started)
+	done.Milliseconds = took.Milliseconds()
+	done.Last = last.end()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		done.ExitCode = exit.ExitCode()
+	}
+	switch {
+	case err == nil:
+		done.OK, done.ExitCode, done.Message = true, 0, fmt.Sprintf("exit 0 after %s", took.Round(time.Millisecond))
+	case ctx.Err() != nil:
+		done.Message = "stopped before its end"
+	case timed.Err() != nil:
+		done.Message = fmt.Sprintf("still running after %s, and ended", within)
+	case exit == nil:
+		done.Message = "it cannot be started: " + o.Mask.String(err.Error())
+	case done.ExitCode < 0:
+		done.Message = "ended by " + exit.String()
+	default:
+		done.Message = fmt.Sprintf("exit %d", done.ExitCode)
+	}
+	if n := len(done.Last); !done.OK && n > 0 && ctx.Err() == nil {
+		done.Message += ": " + done.Last[n-1]
+	}
+	return done
+}
+
+// tail keeps the last lines of what is written to it, masked.
+type tail struct {
+	*redact.Writer
+	lines *process.LineWriter
+	kept  []string
+}
+
+func newTail(mask *redact.Redactor) *tail {
+	t := &tail{}
+	t.lines = process.Lines(lastBytes, func(line string) {
+		if line = strings.TrimSpace(line); line == "" {
+			return
+		}
+		if len(t.kept) == lastLines {
+			t.kept = t.kept[1:]
+		}
+		t.kept = append(t.kept, line)
+	})
+	t.Writer = mask.Writer(t.lines)
+	return t
+}
+
+// end returns what was kept. Neither writer ever fails.
+func (t *tail) end() []string {
+	_, _ = t.Flush(), t.lines.Close()
+	return t.kept
+}
