@@ -69,6 +69,7 @@ type Stack struct {
 	Name         string
 	Discovered   bool     // it has no block of its own
 	Environments []string // in promotion order
+	MovedFrom    string   // the stack that it was before, "" for none (rule 27)
 	BeforeChange bool     // it has a before_change block
 	Protection
 }

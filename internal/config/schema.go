@@ -113,6 +113,7 @@ var stackSchema = &blockSchema{
 	Attrs: []attrSchema{
 		{Name: "path", Type: "string", Default: "the discovered root module of that name", Sees: seesEnvironment, Doc: "The root module, relative to terrace.hcl, for example `\"live/${environment.name}/web\"`."},
 		{Name: "environments", Type: "list of environments", Default: "all", Doc: "Where it is deployed."},
+		{Name: "moved_from", Type: "string", Doc: "The name that the stack had before. Where the old one has a state and this one has none, the state becomes this one's, and the first plan has to change nothing that exists. Leave it until the release has been everywhere."},
 		{Name: "var_files", Type: "list of paths", Default: "[]", Sees: seesEnvironment, Doc: "`.tfvars` or `.tfvars.json` files, relative to terrace.hcl. The last one wins."},
 		{Name: "inputs", Type: "object", Default: "{}", Sees: seesInputs, Doc: "Variables of the stack. `stack.NAME.OUTPUT` is an output of another stack in the same environment, which is also what makes this stack depend on that one."},
 		{Name: "backend", Type: "object", Default: "{}", Sees: seesBackend, Doc: "Settings that complete the stack's own backend block, with `state = \"stack\"`. Each wins over the project's of the same name; `null` removes it."},

@@ -98,6 +98,7 @@ func (l *load) stackBlocks(top body) {
 	}
 	l.discovered(claimed)
 	slices.Sort(l.names)
+	l.moves()
 	for _, name := range l.names {
 		st := l.stacks[name]
 		for _, e := range st.environments {
@@ -297,6 +298,9 @@ func (l *load) usesOf(st *stack, expr hclsyntax.Expression, attr string, sees []
 		case up == nil:
 			l.bad[expr] = true
 			detail := didYouMean(u.stack, l.names)
+			if i := slices.IndexFunc(l.names, func(n string) bool { return l.stacks[n].MovedFrom == u.stack }); i >= 0 {
+				detail = fmt.Sprintf(" It is named %q now: write stack.%s.%s.", l.names[i], l.names[i], u.output)
+			}
 			if detail == "" {
 				detail = fmt.Sprintf(" There are %s.", listed(l.names, 8))
 			}

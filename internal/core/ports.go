@@ -35,6 +35,7 @@ type Tx interface {
 	Freezes
 	GuardrailsVersions
 	Votes
+	Moves
 	Tokens
 	Events
 	Logs
@@ -104,6 +105,7 @@ type Rollouts interface {
 // RunFilter selects runs; empty fields select all.
 type RunFilter struct {
 	Project, Environment, Stack, Rollout, Stage string
+	Stacks                                      []string // any of them
 	Statuses                                    []RunStatus
 	Limit                                       int
 }

@@ -31,6 +31,8 @@ const (
 	GateUnknown Gate = "unknown"
 	// GateBake: verification goes on for a while (rule 17).
 	GateBake Gate = "bake"
+	// GateMove: an instance gets another name, and somebody works on it (rule 27).
+	GateMove Gate = "move"
 	// GateRuns: runs that were asked to stop have to.
 	GateRuns Gate = "runs"
 )

@@ -225,6 +225,9 @@ type InstanceState struct {
 	// there does not have them, each with what kept it. They stay protected (rule 21).
 	Kept     map[string]string
 	HasState bool // the current state version has at least one resource; read from it, not written
+	// MovedFrom is the stack that it was when it was applied last (rule 27), "" when it was
+	// this one: its next plan has to prove that it still is the same.
+	MovedFrom string
 }
 
 // InstanceName writes stack@environment.

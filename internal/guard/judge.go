@@ -1,4 +1,4 @@
-// Package guard judges plans: rules 12 to 14 of docs/promotion.md. A plan and what protects
+// Package guard judges plans: rules 12 to 14 and 27 of docs/promotion.md. A plan and what protects
 // an instance go in, verdicts come out. It does no I/O and reads no clock.
 package guard
 
@@ -15,6 +15,7 @@ const (
 	Stateful     = "stateful"
 	Immutable    = "immutable"
 	ZeroDowntime = "zero_downtime"
+	Moved        = "moved"
 )
 
 // Verdicts of a check.
@@ -40,6 +41,8 @@ type Exception struct{ ID, Address string }
 type Input struct {
 	Instance string // "web@production"
 	Plan     wire.Plan
+	// MovedFrom is the instance that it was when it was applied last, "" when it was this one.
+	MovedFrom string
 	// Replaced are the addresses whose replacement the plan was asked for.
 	Replaced []string
 	Rules    []Rules
@@ -70,18 +73,27 @@ func (v Verdict) Denied() string {
 // Judge judges a plan.
 func Judge(in Input) Verdict {
 	var v Verdict
-	for _, r := range in.Plan.Resources {
-		if r.Action == "update" && !slices.Contains(in.Replaced, r.Address) && in.who(r, Rules.immutable) != nil {
-			v.Replace = append(v.Replace, r.Address)
-		}
+	if in.moved(&v); v.Denied() != "" {
+		in.stateful(&v)
+		return v // planned in another way, it would be denied as well
 	}
-	if len(v.Replace) > 0 {
-		return v
+	if replace := in.toReplace(); len(replace) > 0 {
+		return Verdict{Replace: replace}
 	}
 	in.stateful(&v)
 	in.immutable(&v)
 	in.zeroDowntime(&v)
 	return v
+}
+
+// toReplace lists what is immutable and would be changed in place.
+func (in Input) toReplace() (addresses []string) {
+	for _, r := range in.Plan.Resources {
+		if r.Action == "update" && !slices.Contains(in.Replaced, r.Address) && in.who(r, Rules.immutable) != nil {
+			addresses = append(addresses, r.Address)
+		}
+	}
+	return addresses
 }
 
 func (r Rules) immutable() []string { return r.Immutable }
@@ -123,11 +135,8 @@ func (in Input) stateful(v *Verdict) {
 		}
 		clean = false
 		address := withoutDeposed(r.Address)
-		if i := slices.IndexFunc(in.Exceptions, func(e Exception) bool { return e.Address == address }); i >= 0 {
-			if !slices.Contains(v.Used, in.Exceptions[i].ID) {
-				v.Used = append(v.Used, in.Exceptions[i].ID)
-			}
-			v.add(Stateful, Warn, "%s would %s %s, which is protected; the exception %s lets it, once", in.Instance, what, r.Address, in.Exceptions[i].ID)
+		if id := in.use(address, v); id != "" {
+			v.add(Stateful, Warn, "%s would %s %s, which is protected; the exception %s lets it, once", in.Instance, what, r.Address, id)
 			continue
 		}
 		v.add(Stateful, Deny, "%s would %s %s%s. It is protected: stateful = [%q] in %s. %s. If it really has to go: terrace except %s '%s' --for 2h --reason \"…\", which lets one apply do it",
@@ -136,6 +145,18 @@ func (in Input) stateful(v *Verdict) {
 	if clean {
 		v.add(Stateful, Pass, "nothing protected is destroyed, replaced or forgotten")
 	}
+}
+
+// use finds an exception for an address, and notes that the plan needs it.
+func (in Input) use(address string, v *Verdict) (id string) {
+	i := slices.IndexFunc(in.Exceptions, func(e Exception) bool { return e.Address == address })
+	if i < 0 {
+		return ""
+	}
+	if id = in.Exceptions[i].ID; !slices.Contains(v.Used, id) {
+		v.Used = append(v.Used, id)
+	}
+	return id
 }
 
 // immutable is rule 14, after its replacements were planned.

@@ -130,7 +130,11 @@ func TestMessages(t *testing.T) {
 		"14-chain-strict": {Plan: plan(server(), balancer("replace", "destroy_first"),
 			wire.ResourceChange{Address: "democloud_dns_record.web", Action: "update", DependsOn: []string{"democloud_load_balancer.web", "democloud_server.web"}},
 			wire.ResourceChange{Address: "democloud_dns_record.api", Action: "update", DependsOn: []string{"democloud_load_balancer.web"}}), Rules: []guard.Rules{before}},
-		"28-unprotected": {Plan: plan(wire.ResourceChange{Address: "democloud_network.main", Action: "delete", Reason: "delete_because_no_resource_config"}), Rules: []guard.Rules{now, before}},
+		"27-moved":                 {MovedFrom: "app@production", Plan: plan(wire.ResourceChange{Address: "democloud_server.a", Action: "move", Previous: "democloud_server.b"})},
+		"27-moved-and-added":       {MovedFrom: "app@production", Plan: plan(wire.ResourceChange{Address: "democloud_server.a", Action: "create"}, wire.ResourceChange{Address: "democloud_server.b[0]", Action: "create"})},
+		"27-moved-and-changed":     {MovedFrom: "app@production", Plan: plan(inward, gone), Rules: []guard.Rules{now}},
+		"27-moved-with-exceptions": {MovedFrom: "app@production", Plan: plan(wire.ResourceChange{Address: "democloud_server.api", Action: "replace", Order: "create_first", Reason: "replace_by_request"}, gone), Replaced: []string{"democloud_server.api"}, Rules: []guard.Rules{now}, Exceptions: []guard.Exception{{"x-1", "democloud_server.api"}, {"x-2", "democloud_database.main"}}},
+		"28-unprotected":           {Plan: plan(wire.ResourceChange{Address: "democloud_network.main", Action: "delete", Reason: "delete_because_no_resource_config"}), Rules: []guard.Rules{now, before}},
 	} {
 		in.Instance = "web@production"
 		v := guard.Judge(in)

@@ -16,6 +16,8 @@ func (w *world) act(d Decision, fresh bool) bool {
 		return w.admit(d)
 	case Start:
 		return w.start(d, fresh)
+	case Move:
+		return w.moveInstance(d, fresh)
 	case Supersede:
 		return w.supersede(d, fresh)
 	case Resume:
@@ -150,6 +152,11 @@ func (w *world) start(d Start, fresh bool) bool {
 	if fresh && ro.Cancel {
 		w.t.Fatalf("%s was started for a cancelled rollout", d.Stack)
 	}
+	for stack, thing := range c.things {
+		if d.Kind == core.KindDestroy && c.stacks[stack] != 0 && thing == w.instance(d.Stack, env).thing {
+			w.t.Fatalf("rule 27: %s@%s is destroyed, which is %s of release %d", d.Stack, env, stack, ro.Release.Number)
+		}
+	}
 	if d.Kind != core.KindVerify {
 		if w.instance(d.Stack, env).unknown != "" {
 			w.t.Fatalf("rule 20: a %s run was started on %s@%s, which is unknown", d.Kind, d.Stack, env)
@@ -168,6 +175,26 @@ func (w *world) start(d Start, fresh bool) bool {
 	}
 	w.runs = append(w.runs, &core.Run{ID: w.id("r"), Stage: d.Stage, Rollout: d.Rollout, Stack: d.Stack, Environment: env, Kind: d.Kind,
 		Status: core.RunQueued, Release: ro.Release})
+	return true
+}
+
+// moveInstance asserts that what moves is what the release has under the other name.
+func (w *world) moveInstance(d Move, fresh bool) bool {
+	ro, st := w.stage(d.Stage)
+	env := st.Config.Name
+	from, to := w.instance(d.From, env), w.instance(d.To, env)
+	if w.envs[env].Stage != d.Stage || from.unknown != "" || !from.exists || to.exists || w.worksOn(d.From, env) || w.worksOn(d.To, env) {
+		return false
+	}
+	if fresh && ro.Cancel {
+		w.t.Fatalf("%s was moved for a cancelled rollout", d.From)
+	}
+	if want := w.releases[ro.Release.Number-1].things[d.To]; from.thing != want {
+		w.t.Fatalf("rule 27: %s@%s, which is %d, became %s of release %d, which is %d", d.From, env, from.thing, d.To, ro.Release.Number, want)
+	}
+	*to, *from = *from, instance{}
+	to.version = 0
+	w.moved = append(w.moved, core.Move{Environment: env, From: d.From, To: d.To})
 	return true
 }
 
@@ -287,7 +314,7 @@ func (w *world) mayEnd(ro *Rollout, st *Stage, status core.StageStatus) {
 }
 
 func upstreamsAndAll() map[string]bool {
-	return map[string]bool{"network": true, "db": true, "web": true}
+	return map[string]bool{"network": true, "db": true, "web": true, "site": true}
 }
 
 func (w *world) endStage(ro *Rollout, st *Stage, status core.StageStatus) {

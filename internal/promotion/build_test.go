@@ -165,6 +165,8 @@ func words(d Decision) string {
 		return "admit " + d.Stage
 	case Start:
 		return fmt.Sprintf("start %s %s in %s", d.Kind, d.Stack, d.Stage)
+	case Move:
+		return fmt.Sprintf("move %s to %s in %s", d.From, d.To, d.Stage)
 	case Supersede:
 		if d.Run != "" {
 			return fmt.Sprintf("supersede run %s by %d", d.Run, d.By)

@@ -56,18 +56,34 @@ func TestModel(t *testing.T) {
 }
 
 func (w *world) commit(t *rapid.T) {
-	c := commit{stacks: map[string]int{"network": 1, "db": 1, "web": 1}, asks: map[string]*Requirement{}}
+	c := commit{stacks: map[string]int{"network": 1, "db": 1, "web": 1}, things: map[string]int{"network": 1, "db": 2, "web": 3}, asks: map[string]*Requirement{}}
 	c.author = rapid.SampledFrom(people).Draw(t, "author")
 	if n := len(w.releases); n > 0 {
-		c.stacks = maps.Clone(w.releases[n-1].stacks)
+		last := w.releases[n-1]
+		c.stacks, c.things, c.before = maps.Clone(last.stacks), maps.Clone(last.things), last.before
 	}
 	number := len(w.releases) + 2 // a version that no other release has
-	for _, stack := range []string{"network", "db", "web"} {
-		switch rapid.SampledFrom([]string{"same", "same", "change", "change", "drop"}).Draw(t, stack) {
+	w.rename(t, &c, number)
+	for _, stack := range allStacks {
+		if stack == "site" && c.things[stack] == 0 {
+			continue // there is none but by renaming
+		}
+		choices := []string{"same", "same", "change", "change", "drop"}
+		if c.before != "" && (stack == "web" || stack == "site") {
+			choices = choices[:3] // who drops and renames at once gets what they see
+			if c.stacks[stack] == 0 {
+				continue
+			}
+		}
+		switch rapid.SampledFrom(choices).Draw(t, stack) {
 		case "change":
+			if c.stacks[stack] == 0 {
+				c.things[stack] = 10*number + slices.Index(allStacks, stack) // it is another one that comes
+			}
 			c.stacks[stack] = number
 		case "drop":
 			c.stacks[stack] = 0
+			w.dropped = w.dropped || stack == "web"
 		}
 	}
 	c.Barrier = rapid.IntRange(0, 7).Draw(t, "barrier") == 7
@@ -83,6 +99,28 @@ func (w *world) commit(t *rapid.T) {
 		c.asks[e.Name] = drawRequirement(t)
 	}
 	w.push(c)
+}
+
+// rename has web and site change names, once in a while; some forget to say so later, and
+// some take it back without saying so.
+func (w *world) rename(t *rapid.T, c *commit, number int) {
+	if w.dropped || len(w.releases) == 0 {
+		return
+	}
+	from, to := "web", "site"
+	if c.stacks[from] == 0 {
+		from, to = to, from
+	}
+	switch rapid.SampledFrom([]string{"", "", "", "", "rename", "forget"}).Draw(t, "names") {
+	case "rename":
+		c.stacks[to], c.things[to] = number, c.things[from] // its digest is another one
+		c.stacks[from], c.things[from] = 0, 0
+		c.before = from
+	case "forget":
+		if c.before != "" {
+			c.before = "nothing"
+		}
+	}
 }
 
 // reconcile acts until there is nothing left to do, as the reconciler does when

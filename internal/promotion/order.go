@@ -27,6 +27,8 @@ func conditionOf(in Instance) condition {
 		return unfinished
 	case in.Unknown:
 		return unknown
+	case in.MovesFrom != "":
+		return toDo
 	case in.Run == nil || in.Run.Kind == core.KindRecover || in.Run.Status == core.RunSuperseded || in.Run.Status == core.RunUnknown:
 		if in.Need == NeedNothing {
 			return done
@@ -58,6 +60,7 @@ type summary struct {
 	paused       *Instance
 	approval     []Instance // all that wait for approvals
 	startable    []Start    // without rollout and stage; before the parallel limit
+	moving       []Instance // those that have to become what they are called first
 }
 
 func (s *summary) broken() bool {
@@ -121,6 +124,10 @@ func survey(st *Stage) summary {
 		if where[in.Stack] != toDo {
 			continue
 		}
+		if in.MovesFrom != "" {
+			s.moving = append(s.moving, in)
+			continue
+		}
 		kind, ready := core.KindDeploy, in.Need == NeedRun
 		if in.Removed {
 			kind, ready = core.KindDestroy, s.done == s.others
@@ -149,7 +156,7 @@ func (d *decider) work(p place) {
 	sum := survey(p.st)
 	started, closed := 0, d.closed(p)
 	if len(closed) == 0 {
-		started = d.resume(p, &sum) + d.start(p, sum)
+		started = d.resume(p, &sum) + d.start(p, sum) + d.move(p, sum)
 	}
 	switch {
 	case sum.unknown != nil:
@@ -160,8 +167,10 @@ func (d *decider) work(p place) {
 		d.endStage(p, worst(sum))
 	case sum.paused != nil:
 		d.set(p, core.StageRunning, answerWait(p, *sum.paused))
-	case len(closed) > 0 && len(sum.startable) > 0:
+	case len(closed) > 0 && len(sum.startable)+len(sum.moving) > 0:
 		d.set(p, core.StageRunning, closed...) // what was applying has finished
+	case len(sum.moving) > 0:
+		d.set(p, core.StageRunning, moveWaits(p, sum.moving)...)
 	case sum.count[toDo] > 0:
 		// Whatever these need is done, yet they cannot be judged: only a snapshot that
 		// is behind says so. The next one knows.

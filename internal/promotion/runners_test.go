@@ -166,6 +166,9 @@ func (w *world) apply(r *core.Run) {
 		w.t.Fatalf("I4: %s applies in a stage that is %s", r.ID, st.Status)
 	}
 	r.HasPlan, r.Applied = true, true
+	if !in.exists {
+		in.thing = w.releases[r.Release.Number-1].things[r.Stack]
+	}
 	in.version, in.exists = 0, true
 	in.serial, in.drift = in.serial+1, 0
 	w.move(r, core.RunApplying, core.ByReconciler)

@@ -89,6 +89,9 @@ type Instance struct {
 	Unknown bool
 	// Removed: the stack left the configuration; it is destroyed after all others (rule 27).
 	Removed bool
+	// MovesFrom is the stack whose state becomes this one's before anything else, "" for
+	// none. MoveWaits says why that cannot be yet, and MoveOpensBy what lets it (rule 27).
+	MovesFrom, MoveWaits, MoveOpensBy string
 	// Verify: it has verify blocks, so a bake watches it.
 	Verify bool
 	// Run is the newest run of this instance in this stage, nil when there is none.
@@ -151,6 +154,12 @@ type Start struct {
 	Kind                  core.RunKind
 }
 
+// Move makes an instance that got another name that other one, with its state (rule 27).
+type Move struct {
+	Rollout, Stage string
+	From, To       string // stacks
+}
+
 // Supersede ends a stage, or a run that has not applied, for a newer release (rule 6).
 type Supersede struct {
 	Rollout, Stage string
@@ -190,6 +199,7 @@ type SetHold struct {
 
 func (Admit) decision()      {}
 func (Start) decision()      {}
+func (Move) decision()       {}
 func (Supersede) decision()  {}
 func (Resume) decision()     {}
 func (CancelRun) decision()  {}

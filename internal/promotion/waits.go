@@ -133,6 +133,15 @@ func recoveryWait(p place, in *Instance) core.Wait {
 	return w
 }
 
+// moveWaits is rule 27, one for each instance that cannot get its other name yet.
+func moveWaits(p place, moving []Instance) (all []core.Wait) {
+	for _, in := range moving {
+		all = append(all, core.Wait{Gate: core.GateMove, On: p.instance(in), OpensBy: in.MoveOpensBy,
+			What: fmt.Sprintf("%s, which becomes %s and %s", core.InstanceName(in.MovesFrom, p.st.Config.Name), p.instance(in), in.MoveWaits)})
+	}
+	return all
+}
+
 // stoppingWait is a stage that somebody cancelled.
 func stoppingWait(p place) core.Wait {
 	return core.Wait{Gate: core.GateRuns, On: p.st.Config.Name, What: "its runs, which were asked to stop", OpensBy: "their end"}
@@ -141,7 +150,7 @@ func stoppingWait(p place) core.Wait {
 func (p place) instance(in Instance) string { return core.InstanceName(in.Stack, p.st.Config.Name) }
 
 // says are the gates whose text ends with what to do; the others' say so themselves.
-var says = []core.Gate{core.GateApproval, core.GateVerification, core.GateUnknown}
+var says = []core.Gate{core.GateApproval, core.GateVerification, core.GateUnknown, core.GateMove}
 
 // Text is what a stage waits for in one line: the first of its waits, and all others of
 // the same gate.

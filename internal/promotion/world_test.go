@@ -27,6 +27,8 @@ type world struct {
 	graph     []Environment
 	parallel  int
 	ids       int
+	moved     []core.Move
+	dropped   bool // web was dropped once, and is not renamed any more
 
 	votes      []core.Vote
 	dead       map[string]bool   // votes on what was planned otherwise since
@@ -38,6 +40,8 @@ type world struct {
 type commit struct {
 	core.Release
 	stacks map[string]int // version of each stack's content
+	things map[string]int // what each stack is, whatever it is called
+	before string         // "web" or "site", whichever the other one is moved from
 	envs   []Environment
 	asks   map[string]*Requirement // by environment
 	author string
@@ -51,6 +55,7 @@ type instance struct {
 	exists  bool   // has something in its state
 	serial  int64  // of its state
 	drift   int    // what somebody did to it by hand
+	thing   int    // which
 }
 
 // graphs are the ways in which environments follow one another.
@@ -61,7 +66,10 @@ var graphs = [][]Environment{
 }
 
 // upstreams of each stack, when they are there.
-var upstreams = map[string][]string{"web": {"network", "db"}, "db": {"network"}}
+var upstreams = map[string][]string{"web": {"network", "db"}, "site": {"network", "db"}, "db": {"network"}}
+
+// allStacks is every stack there may be. One is called web, or site.
+var allStacks = []string{"network", "db", "web", "site"}
 
 func newWorld(t *rapid.T) *world {
 	w := &world{t: t, now: noon, envs: map[string]*core.EnvironmentState{}, instances: map[place2]*instance{}, dead: map[string]bool{}, requester: map[string]string{}}
@@ -135,11 +143,16 @@ func (w *world) view(ro *Rollout, st *Stage) []Instance {
 	var out []Instance
 	c := w.releases[ro.Release.Number-1]
 	done := map[string]bool{}
-	for _, stack := range []string{"network", "db", "web"} {
+	origins, clashes := w.names(c, st.Config.Name).Origins()
+	if len(clashes) > 0 {
+		w.t.Fatalf("rule 27: both are there: %v", clashes)
+	}
+	moving := map[string]bool{}
+	for _, stack := range allStacks {
 		if c.stacks[stack] == 0 {
 			continue
 		}
-		in := Instance{Stack: stack, Need: NeedUnknown, Verify: stack == "web"}
+		in := Instance{Stack: stack, Need: NeedUnknown, Verify: stack == "web" || stack == "site"}
 		ready := true
 		for _, up := range upstreams[stack] {
 			if c.stacks[up] != 0 {
@@ -150,6 +163,13 @@ func (w *world) view(ro *Rollout, st *Stage) []Instance {
 		state := w.instance(stack, st.Config.Name)
 		in.Unknown = state.unknown != ""
 		in.Run, in.Watch = w.newest(st.ID, stack)
+		if from := origins[stack]; from != "" {
+			moving[from] = true
+			in.MovesFrom, in.Unknown = from, w.instance(from, st.Config.Name).unknown != ""
+			if w.worksOn(from, st.Config.Name) || w.worksOn(stack, st.Config.Name) {
+				in.MoveWaits = "a run"
+			}
+		}
 		if ready {
 			in.Need = NeedRun
 			if state.version == c.stacks[stack] && !in.Unknown {
@@ -159,9 +179,9 @@ func (w *world) view(ro *Rollout, st *Stage) []Instance {
 		done[stack] = in.Need == NeedNothing
 		out = append(out, in)
 	}
-	for _, stack := range []string{"network", "db", "web"} {
+	for _, stack := range allStacks {
 		state := w.instance(stack, st.Config.Name)
-		if c.stacks[stack] != 0 || !state.exists && state.unknown == "" {
+		if c.stacks[stack] != 0 || !state.exists && state.unknown == "" || moving[stack] {
 			continue
 		}
 		in := Instance{Stack: stack, Need: NeedRun, Removed: true, Unknown: state.unknown != ""}
@@ -169,6 +189,43 @@ func (w *world) view(ro *Rollout, st *Stage) []Instance {
 		out = append(out, in)
 	}
 	return out
+}
+
+// names is what is known of names when a release is in an environment.
+func (w *world) names(c commit, env string) Names {
+	n := Names{Here: map[string]string{}, Has: map[string]bool{}}
+	for _, stack := range allStacks {
+		if c.stacks[stack] != 0 {
+			n.Here[stack] = c.movedFrom(stack)
+		}
+		n.Has[stack] = w.instance(stack, env).exists
+	}
+	for i := c.Number - 2; i >= 0; i-- { // as if nothing of it had ever come by
+		older := map[string]string{}
+		for _, stack := range allStacks {
+			if from := w.releases[i].movedFrom(stack); from != "" {
+				older[stack] = from
+			}
+		}
+		n.Skipped = append(n.Skipped, older)
+	}
+	for _, m := range w.moved {
+		if m.Environment == env {
+			n.Moved = append(n.Moved, m)
+		}
+	}
+	return n
+}
+
+func (c commit) movedFrom(stack string) string {
+	if c.stacks[stack] != 0 && (stack == "web" && c.before == "site" || stack == "site" && c.before == "web") {
+		return c.before
+	}
+	return ""
+}
+
+func (w *world) worksOn(stack, env string) bool {
+	return slices.ContainsFunc(w.unfinished(), func(r *core.Run) bool { return r.Stack == stack && r.Environment == env })
 }
 
 func (w *world) newest(stage, stack string) (run, watch *Run) {

@@ -21,6 +21,8 @@ func (w *worker) act(ctx context.Context, s *snapshot, d promotion.Decision) err
 			return w.admit(tx, s, d)
 		case promotion.Start:
 			return w.start(tx, s, d)
+		case promotion.Move:
+			return w.move(tx, s, d)
 		case promotion.Supersede:
 			if d.Run == "" {
 				return w.setStage(tx, s, promotion.SetStage{Rollout: d.Rollout, Stage: d.Stage, From: s.stages[d.Stage].Status,

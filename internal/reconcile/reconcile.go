@@ -42,6 +42,7 @@ type worker struct {
 	project string
 	memo    map[string]map[string]wanted.Wanted // stage → stack
 	bakes   map[string]*accrual                 // stage
+	renames map[string][]map[string]string      // stage → of releases that were skipped: stack → its name before
 }
 
 // Run works until ctx ends, and returns when every worker has.
@@ -79,7 +80,7 @@ func (r *Reconciler) follow(ctx context.Context, projects []core.Project, known 
 		}
 		workerCtx, cancel := context.WithCancel(ctx)
 		known[p.Name] = cancel
-		w := &worker{Reconciler: r, project: p.Name, memo: map[string]map[string]wanted.Wanted{}, bakes: map[string]*accrual{}}
+		w := &worker{Reconciler: r, project: p.Name, memo: map[string]map[string]wanted.Wanted{}, bakes: map[string]*accrual{}, renames: map[string][]map[string]string{}}
 		r.workers.Go(func() { w.loop(workerCtx) })
 	}
 	for name, cancel := range known {
@@ -161,6 +162,11 @@ func (w *worker) forget(s *snapshot) {
 	for stage := range w.bakes {
 		if !s.leased[stage] {
 			delete(w.bakes, stage)
+		}
+	}
+	for stage := range w.renames {
+		if !s.leased[stage] {
+			delete(w.renames, stage)
 		}
 	}
 }

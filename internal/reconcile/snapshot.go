@@ -212,6 +212,10 @@ func (w *worker) instances(ctx context.Context, s *snapshot, cfg *config.Config,
 			return contents[stack], err
 		}
 	}
+	names, err := w.names(ctx, s, cfg, ro, st)
+	if err != nil {
+		return nil, err
+	}
 	done := map[string]bool{}
 	present := map[string]bool{}
 	var out []promotion.Instance
@@ -220,6 +224,11 @@ func (w *worker) instances(ctx context.Context, s *snapshot, cfg *config.Config,
 		state := s.instances[[2]string{in.Stack, st.Environment}]
 		p := promotion.Instance{Stack: in.Stack, DependsOn: in.DependsOn, Need: promotion.NeedUnknown, Unknown: state.Unknown != "", Verify: in.HasVerify}
 		p.Run, p.Watch = w.newest(ctx, s.runs[st.ID], in.Stack)
+		if from := names.origins[in.Stack]; from != "" {
+			present[from] = true
+			p.MovesFrom, p.MoveWaits, p.MoveOpensBy = from, names.waits[in.Stack][0], names.waits[in.Stack][1]
+			p.Unknown = s.instances[[2]string{from, st.Environment}].Unknown != ""
+		}
 		ready := true
 		for _, up := range in.DependsOn {
 			ready = ready && done[up]
@@ -229,8 +238,10 @@ func (w *worker) instances(ctx context.Context, s *snapshot, cfg *config.Config,
 			if err != nil {
 				return nil, err
 			}
-			p.Need = need
-			done[in.Stack] = need == promotion.NeedNothing || p.Run != nil && p.Run.Status == core.RunSucceeded && p.Run.Kind == core.KindDeploy
+			if p.Need = need; names.clashes[in.Stack] != "" {
+				p.Need = promotion.NeedRun // which says so
+			}
+			done[in.Stack] = p.Need == promotion.NeedNothing || p.Run != nil && p.Run.Status == core.RunSucceeded && p.Run.Kind == core.KindDeploy
 		}
 		out = append(out, p)
 	}

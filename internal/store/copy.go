@@ -43,6 +43,7 @@ var tables = []table{
 	{"freezes", "id", ""},
 	{"guardrails", "version", ""},
 	{"votes", "seq", "seq"},
+	{"moves", "id", "id"},
 	{"leases", "name", ""},
 	{"keys", "id", ""},
 	{"settings", "name", ""},

@@ -40,6 +40,8 @@ func fillAll(t *testing.T, db *DB) {
 			tx.AddFreeze(core.Freeze{ID: "fz-1", Project: "shop", From: now, Reason: "r", By: "user:ana", Created: now}),
 			tx.AddGuardrails(core.Guardrails{Version: 1, Digest: "d", Files: map[string]string{"guardrails.hcl": "# é\x00"}, By: "user:ana", Created: now}),
 			tx.AddVote(core.Vote{ID: "v-1", Project: "shop", Stage: "st-1", Run: "r-1", Stack: "web", Binding: core.Binding{Release: 1, Environment: "dev", Plan: "p"}, By: "user:ana", At: now, Approves: true}),
+			tx.PutInstance(core.InstanceState{Project: "shop", Stack: "old", Environment: "dev"}),
+			tx.MoveInstance(core.Move{Project: "shop", Environment: "dev", From: "old", To: "new", Release: 1, At: now}),
 			tx.PutSetting("id", "one"),
 			tx.AddKey(core.StoredKey{ID: "k-1", Kind: core.SealKey, Master: "m", Wrapped: []byte{0, 255}, Made: now}),
 		}

@@ -95,6 +95,8 @@ func readFrozen(t *testing.T, db *DB) {
 		check("secret", len(secret), 300, err)
 		_, err = tx.OwnStates("shop")
 		check("own states", nil, nil, err)
+		moves, err := tx.Moves("shop")
+		check("moves", len(moves), 0, err)
 		return nil
 	}); err != nil {
 		t.Fatal(err)

@@ -9,13 +9,13 @@ import (
 // HasState is not stored: it is read from the current state version, so that it
 // cannot disagree with it.
 const instanceSelect = "SELECT " + joinedRelease + `, x.stack, x.environment, x.digest, x.components, x.provision, x.since, x.run, x.run_status,
-	x.unknown_run, x.applied, x.applied_commit, x.kept, EXISTS (SELECT 1 FROM state_versions v
+	x.unknown_run, x.applied, x.applied_commit, x.kept, x.moved_from, EXISTS (SELECT 1 FROM state_versions v
 		WHERE v.project = x.project AND v.environment = x.environment AND v.stack = x.stack AND v.current = 1 AND v.resources > 0)
 	FROM instances` + joinRelease
 
 func scanInstance(r row) (i core.InstanceState, err error) {
 	err = r.Scan(append(releaseFields(&i.Release), &i.Stack, &i.Environment, &i.Digest, (*facts)(&i.Components), &i.Provision, into(&i.Since), &i.Run, &i.RunStatus,
-		&i.Unknown, &i.Applied, &i.Commit, (*facts)(&i.Kept), &i.HasState)...)
+		&i.Unknown, &i.Applied, &i.Commit, (*facts)(&i.Kept), &i.MovedFrom, &i.HasState)...)
 	i.Project = i.Release.Project
 	if i.Release.Number == 0 {
 		i.Release = core.Release{}
@@ -41,13 +41,13 @@ func (t *tx) Instance(project, stack, environment string) (core.InstanceState, e
 
 func (t *tx) PutInstance(i core.InstanceState) error {
 	_, err := t.exec(`INSERT INTO instances (project, environment, stack, digest, components, provision, release_number, release_commit, since, run, run_status,
-		unknown_run, applied, applied_commit, kept) VALUES (`+placeholders(15)+`) ON CONFLICT (project, environment, stack) DO UPDATE SET
+		unknown_run, applied, applied_commit, kept, moved_from) VALUES (`+placeholders(16)+`) ON CONFLICT (project, environment, stack) DO UPDATE SET
 		digest = excluded.digest, components = excluded.components, provision = excluded.provision, release_number = excluded.release_number,
 		release_commit = excluded.release_commit, since = excluded.since, run = excluded.run, run_status = excluded.run_status,
 		unknown_run = excluded.unknown_run, applied = excluded.applied, applied_commit = excluded.applied_commit,
-		kept = excluded.kept`,
+		kept = excluded.kept, moved_from = excluded.moved_from`,
 		i.Project, i.Environment, i.Stack, i.Digest, facts(i.Components), i.Provision, i.Release.Number, i.Release.Commit, micros(i.Since), i.Run, i.RunStatus,
-		i.Unknown, i.Applied, i.Commit, facts(i.Kept))
+		i.Unknown, i.Applied, i.Commit, facts(i.Kept), i.MovedFrom)
 	return err
 }
 

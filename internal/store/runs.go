@@ -65,6 +65,12 @@ func (t *tx) Runs(f core.RunFilter) ([]core.Run, error) {
 	w.is("x.stack", f.Stack)
 	w.is("x.rollout", f.Rollout)
 	w.is("x.stage", f.Stage)
+	if len(f.Stacks) > 0 {
+		w.conditions = append(w.conditions, "x.stack IN ("+placeholders(len(f.Stacks))+")")
+		for _, s := range f.Stacks {
+			w.args = append(w.args, s)
+		}
+	}
 	if len(f.Statuses) > 0 {
 		w.conditions = append(w.conditions, "x.status IN ("+placeholders(len(f.Statuses))+")")
 		for _, s := range f.Statuses {

@@ -128,13 +128,21 @@ func (s *Service) Rollout(ctx context.Context, id string) (out wire.Rollout, err
 	return out, err
 }
 
-// AllRuns lists runs, newest first.
+// AllRuns lists runs, newest first; those of a stack also under the names that it had.
 func (s *Service) AllRuns(ctx context.Context, f core.RunFilter) ([]wire.Run, error) {
 	if _, err := s.Projects.Get(ctx, f.Project); err != nil {
 		return nil, err
 	}
 	out := []wire.Run{}
 	err := s.Store.View(ctx, func(tx core.Tx) error {
+		f := f
+		if f.Stack != "" {
+			moves, err := tx.Moves(f.Project)
+			if err != nil {
+				return err
+			}
+			f.Stack, f.Stacks = "", core.Formerly(moves, f.Stack, f.Environment)
+		}
 		list, err := tx.Runs(f)
 		out = out[:0]
 		for _, r := range list {

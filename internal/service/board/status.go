@@ -152,12 +152,24 @@ func (s *Service) Status(ctx context.Context, project string, why bool) (wire.St
 		for key, instance := range r.instances {
 			if key[1] == env.Name && !present[key[0]] && (instance.Applied > 0 || instance.Run != "") {
 				cell := r.cell(key[0], env.Name)
-				cell.Reason = "the stack left the configuration; " + cell.Reason
+				cell.Reason = left(cfg, key[0], env.Name) + cell.Reason
 				out.Instances = append(out.Instances, cell)
 			}
 		}
 	}
 	return out, nil
+}
+
+// left says what becomes of an instance whose stack is not in the configuration.
+func left(cfg *config.Config, stack, environment string) string {
+	for _, in := range cfg.Instances(environment) {
+		for _, st := range cfg.Stacks {
+			if st.Name == in.Stack && st.MovedFrom == stack {
+				return "it becomes " + core.InstanceName(st.Name, environment) + " (moved_from); "
+			}
+		}
+	}
+	return "the stack left the configuration; "
 }
 
 // cell judges one instance by its rows.
@@ -259,6 +271,9 @@ func (s *Service) why(ctx context.Context, r rows, cfg *config.Config, environme
 	differences := wanted.Difference(instance.Components, w.Parts)
 	if len(differences) == 0 {
 		differences = []string{"the last run did not end well, so nothing is known to be applied"}
+		if instance.MovedFrom != "" {
+			differences = []string{"it was " + core.InstanceName(instance.MovedFrom, environment) + " before, and its first run proves that nothing changes by that"}
+		}
 	}
 	return differences
 }

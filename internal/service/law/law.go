@@ -127,20 +127,22 @@ func (l Law) Limits() []guard.Limit {
 	return out
 }
 
-// Protection is what the sources say of a stack; one that does not know it says nothing
-// (rules 13 and 14).
-func (l Law) Protection(stack string) []guard.Rules {
+// Protection is what the sources say of a stack, under any of the names that it has or had;
+// one that does not know it says nothing (rules 13 and 14).
+func (l Law) Protection(names ...string) []guard.Rules {
 	var out []guard.Rules
 	add := func(from string, p config.Protection) {
 		out = append(out, guard.Rules{From: from, Immutable: p.Immutable, Stateful: p.Stateful, ZeroDowntime: p.ZeroDowntime})
 	}
 	for _, s := range l.Sources {
-		if st, ok := s.Stacks[stack]; ok {
-			add(s.From, st.Protection)
-		}
-		for _, g := range s.Guarded {
-			if core.Matches(g.Pattern, stack) {
-				add(s.From, g.Protection)
+		for _, name := range names {
+			if st, ok := s.Stacks[name]; ok {
+				add(s.From, st.Protection)
+			}
+			for _, g := range s.Guarded {
+				if name != "" && core.Matches(g.Pattern, name) {
+					add(s.From, g.Protection)
+				}
 			}
 		}
 	}

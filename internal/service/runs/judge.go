@@ -123,10 +123,17 @@ func (s *Service) Forgotten(ctx context.Context, project, stack, environment str
 	return judged.Used, nil
 }
 
-// judge is rules 12 to 14.
+// judge is rules 12 to 14, and the proof that rule 27 asks of what got another name.
 func (s *Service) judge(tx core.Tx, run core.Run, planned wire.Planned, l law.Law) (guard.Verdict, error) {
-	in := guard.Input{Instance: run.Instance(), Plan: planned.Plan, Replaced: planned.Replaced, Rules: l.Protection(run.Stack)}
-	if len(in.Rules) == 0 {
+	instance, err := tx.Instance(run.Project, run.Stack, run.Environment)
+	if err != nil {
+		return guard.Verdict{}, err
+	}
+	in := guard.Input{Instance: run.Instance(), Plan: planned.Plan, Replaced: planned.Replaced, Rules: l.Protection(run.Stack, instance.MovedFrom)}
+	if run.ID != "" && run.Kind == core.KindDeploy && instance.MovedFrom != "" {
+		in.MovedFrom = core.InstanceName(instance.MovedFrom, run.Environment)
+	}
+	if len(in.Rules) == 0 && in.MovedFrom == "" {
 		return guard.Verdict{}, nil
 	}
 	all, err := tx.Exceptions(run.Project)

@@ -1,6 +1,7 @@
 package runs
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -79,13 +80,19 @@ func (s *Service) fail(ctx context.Context, c Caller, id string, why error) erro
 // job describes an attempt. Evaluating may take a moment and happens outside of any
 // transaction.
 func (s *Service) job(ctx context.Context, p core.Project, instance core.InstanceState, run core.Run) (wire.Job, error) {
-	commit := run.Release.Commit
+	commit, stack := run.Release.Commit, run.Stack
 	if run.Kind == core.KindDestroy {
 		commit = instance.Commit // rule 27: from the release last applied there
+		stack = cmp.Or(instance.MovedFrom, stack)
 	}
 	cfg, err := s.Wanted.Config(ctx, p, commit)
 	if err != nil {
 		return wire.Job{}, err
+	}
+	if run.Kind == core.KindDeploy {
+		if err := s.Store.View(ctx, func(tx core.Tx) error { return state.Clash(tx, run, movedFrom(cfg, run.Stack)) }); err != nil {
+			return wire.Job{}, err
+		}
 	}
 	job := wire.Job{
 		Run: run.ID, Kind: string(run.Kind), Project: run.Project, Stack: run.Stack, Environment: run.Environment,
@@ -103,7 +110,7 @@ func (s *Service) job(ctx context.Context, p core.Project, instance core.Instanc
 	if cfg.Project.State != "stack" {
 		job.Backend.Address = fmt.Sprintf("%s/state/%s/%s/%s", s.URL(), run.Project, run.Environment, run.Stack)
 		if run.Kind != core.KindVerify {
-			if err := s.Store.Update(ctx, func(tx core.Tx) error { return state.TakeOver(tx, run, cfg.NamedBackend(run.Stack, run.Environment)) }); err != nil {
+			if err := s.Store.Update(ctx, func(tx core.Tx) error { return state.TakeOver(tx, run, cfg.NamedBackend(stack, run.Environment)) }); err != nil {
 				return wire.Job{}, err
 			}
 		}
@@ -128,7 +135,7 @@ func (s *Service) job(ctx context.Context, p core.Project, instance core.Instanc
 	if err != nil {
 		return wire.Job{}, err
 	}
-	w, err := s.Wanted.Instance(ctx, p, release, cfg, run.Environment, run.Stack, contents[run.Stack])
+	w, err := s.Wanted.Instance(ctx, p, release, cfg, run.Environment, stack, contents[stack])
 	if err != nil {
 		return wire.Job{}, err
 	}
@@ -153,6 +160,15 @@ func stackPath(cfg *config.Config, environment, stack string) string {
 		}
 	}
 	return "."
+}
+
+func movedFrom(cfg *config.Config, stack string) string {
+	for _, st := range cfg.Stacks {
+		if st.Name == stack {
+			return st.MovedFrom
+		}
+	}
+	return ""
 }
 
 // secrets opens the environment's secrets that the configuration names. A missing
@@ -300,6 +316,9 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 			return move(tx, &run, core.RunAwaitingApproval, core.ByReconciler, "server")
 		case planned.NoChanges || run.Kind == core.KindRecover:
 			next.Do = "after"
+			if err := s.proved(tx, run); err != nil {
+				return err
+			}
 			return tx.UpdateRun(run, run.Status)
 		}
 		if left := before.left(planned.Before); len(left) > 0 {
@@ -319,7 +338,7 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		// From here on the instance is up to date with nothing, until this run succeeds.
 		instance.Digest = ""
 		if run.Kind == core.KindDeploy {
-			instance.Applied, instance.Commit = run.Release.Number, run.Release.Commit
+			instance.Applied, instance.Commit, instance.MovedFrom = run.Release.Number, run.Release.Commit, ""
 		}
 		if err := tx.PutInstance(instance); err != nil {
 			return err
@@ -338,6 +357,16 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		next.After, err = s.after(ctx, project, c, id)
 	}
 	return next, err
+}
+
+// proved notes that an instance which got another name is what its new code says (rule 27).
+func (s *Service) proved(tx core.Tx, run core.Run) error {
+	instance, err := tx.Instance(run.Project, run.Stack, run.Environment)
+	if err != nil || run.Kind != core.KindDeploy || instance.MovedFrom == "" {
+		return err
+	}
+	instance.Applied, instance.Commit, instance.MovedFrom = run.Release.Number, run.Release.Commit, ""
+	return tx.PutInstance(instance)
 }
 
 // verdict says that a run may not apply.

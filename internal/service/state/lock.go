@@ -51,7 +51,7 @@ func (s *Service) Lock(ctx context.Context, c Caller, project, stack, environmen
 		if err != nil {
 			return err
 		}
-		if err := mayLock(tx, c, run, kept, stack, environment); err != nil {
+		if err := mayLock(tx, c, run, kept, project, stack, environment); err != nil {
 			return err
 		}
 		switch held := kept.Lock; {
@@ -77,7 +77,7 @@ func (s *Service) Lock(ctx context.Context, c Caller, project, stack, environmen
 }
 
 // mayLock refuses those who may not even try.
-func mayLock(tx core.Tx, c Caller, run *core.Run, kept core.Held, stack, environment string) error {
+func mayLock(tx core.Tx, c Caller, run *core.Run, kept core.Held, project, stack, environment string) error {
 	if !c.CanWrite {
 		return core.Errorf(core.Denied, "this token may only read the state of %s", core.InstanceName(stack, environment))
 	}
@@ -85,11 +85,16 @@ func mayLock(tx core.Tx, c Caller, run *core.Run, kept core.Held, stack, environ
 		if why := stale(*run, c); why != "" {
 			return closed(tx.Now(), why)
 		}
-	} else if err := elsewhere(tx, kept, stack, environment); err != nil {
+	} else {
+		err := elsewhere(tx, kept, stack, environment)
+		if err == nil && kept.Current == nil {
+			err = otherName(tx, project, stack, environment)
+		}
 		if core.CodeOf(err) == core.Conflict {
 			return closed(tx.Now(), core.MessageOf(err))
+		} else if err != nil {
+			return err
 		}
-		return err
 	}
 	if kept.Unknown != "" && (run == nil || run.Kind != core.KindRecover) {
 		return closed(tx.Now(), "the outcome of "+kept.Unknown+" at "+core.InstanceName(stack, environment)+" is unknown; recover it first: terrace run recover "+kept.Unknown)

@@ -95,6 +95,7 @@ func (s *Service) orphans(ctx context.Context) ([]Newer, error) {
 			rows[key] = true
 		}
 		var instances map[string]Newer
+		moves := map[string][]core.Move{} // by project
 		for _, stored := range blobs {
 			key := stored.Key
 			name, isState := strings.CutPrefix(key, blobPrefix)
@@ -104,22 +105,32 @@ func (s *Service) orphans(ctx context.Context) ([]Newer, error) {
 				continue
 			}
 			if instances == nil { // rarely needed
-				if instances, err = everyInstance(tx); err != nil {
+				if instances, err = everyInstance(tx, moves); err != nil {
 					return err
 				}
 			}
 			n := instances[instance]
 			n.Blob, n.Written = key, written
-			all = append(all, n)
+			all = append(all, n.renamed(moves[n.Project]))
 		}
 		return nil
 	})
 	return all, err
 }
 
+// renamed gives a state that was written before its instance got another name to that one.
+func (n Newer) renamed(moves []core.Move) Newer {
+	for _, m := range moves { // oldest first
+		if m.Environment == n.Environment && m.From == n.Stack && n.Written.Before(m.At) {
+			n.Stack = m.To
+		}
+	}
+	return n
+}
+
 // everyInstance maps the keys of all instances that could exist to their names: of
-// every stack and environment that a project ever had.
-func everyInstance(tx core.Tx) (map[string]Newer, error) {
+// every stack and environment that a project ever had. It notes the projects' moves.
+func everyInstance(tx core.Tx, moves map[string][]core.Move) (map[string]Newer, error) {
 	all := map[string]Newer{}
 	projects, err := tx.Projects()
 	if err != nil {
@@ -133,6 +144,12 @@ func everyInstance(tx core.Tx) (map[string]Newer, error) {
 		}
 		for _, i := range known {
 			stacks[i.Stack], environments[i.Environment] = true, true
+		}
+		if moves[p.Name], err = tx.Moves(p.Name); err != nil {
+			return nil, err
+		}
+		for _, m := range moves[p.Name] {
+			stacks[m.From], environments[m.Environment] = true, true
 		}
 		states, err := tx.CurrentStates(p.Name)
 		if err != nil {

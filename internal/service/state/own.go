@@ -99,7 +99,16 @@ func (s *Service) Strange(ctx context.Context, tx core.Tx, run core.Run, seen wi
 	if seen.Lineage == known.Lineage {
 		return fmt.Sprintf("the state of %s went back: %s. An apply would forget what was made since. Restore the newer state; or, if the older one is right: terrace state forget %[1]s", name, was), nil
 	}
-	return fmt.Sprintf("the state of %s is not where it was: %s. An apply would create everything a second time. Did its place change? Move the state there (tofu init -migrate-state). If what it had is gone: terrace state forget %[1]s", name, was), nil
+	advice := "Did its place change? Move the state there (tofu init -migrate-state)."
+	instance, err := tx.Instance(run.Project, run.Stack, run.Environment)
+	if err != nil {
+		return "", err
+	}
+	if instance.MovedFrom != "" {
+		advice = fmt.Sprintf("It was %s before: where its place follows from the stack's name, keep the place (backend in the block of the stack), or move the state there (tofu init -migrate-state).",
+			core.InstanceName(instance.MovedFrom, run.Environment))
+	}
+	return fmt.Sprintf("the state of %s is not where it was: %s. An apply would create everything a second time. %s If what it had is gone: terrace state forget %[1]s", name, was, advice), nil
 }
 
 // describe says what a backend has, compared with a lineage that was expected.

@@ -166,6 +166,11 @@ func (s *Service) Get(ctx context.Context, c Caller, project, stack, environment
 			}
 		}
 		if held.Current == nil {
+			if c.Person {
+				if err := otherName(tx, project, stack, environment); err != nil {
+					return err
+				}
+			}
 			return core.Errorf(core.NotFound, "no state of %s yet", core.InstanceName(stack, environment))
 		}
 		current = *held.Current

@@ -58,6 +58,7 @@ func Run(t *testing.T, open Open) {
 		{"racing for a lock", lockRace},
 		{"recovered states", recovereds},
 		{"own states", ownStates},
+		{"moves", moves},
 		{"everything", everything},
 		{"tokens", tokens},
 		{"events", events},
