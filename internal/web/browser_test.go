@@ -126,7 +126,7 @@ func TestScreenshots(t *testing.T) {
 	full, empty := serve(t, shop()), serve(t, newFake())
 	for _, page := range []struct{ name, url string }{
 		{"projects", full + "/"}, {"board", full + "/p/shop"}, {"rollout", full + "/rollouts/ro-42"}, {"run", full + "/runs/r-net-stg"},
-		{"run-failed", full + "/runs/r-db-dev"}, {"login", full + "/login?failed=1"}, {"missing", full + "/p/nothing"}, {"empty", empty + "/"},
+		{"run-failed", full + "/runs/r-db-dev"}, {"run-asks", full + "/runs/r-asks-web"}, {"rollout-asks", full + "/rollouts/ro-asks"}, {"login", full + "/login?failed=1"}, {"missing", full + "/p/nothing"}, {"empty", empty + "/"},
 	} {
 		t.Run(page.name, func(t *testing.T) {
 			ctx := tab(t)

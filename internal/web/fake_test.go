@@ -30,6 +30,8 @@ type fake struct {
 	fails    error // what everything answers
 	listen   map[chan struct{}]string
 	cancels  []string
+	asks     []wire.Approval
+	votes    []string
 }
 
 func newFake() *fake {
@@ -145,6 +147,22 @@ func (f *fake) Logs(_ context.Context, run string, after int64, limit int) ([]wi
 		return nil, nil
 	}
 	return slices.Clone(all[i:min(len(all), i+limit)]), nil
+}
+
+func (f *fake) Approvals(context.Context, string) ([]wire.Approval, error) {
+	defer f.locked()()
+	return slices.Clone(f.asks), f.fails
+}
+
+func (f *fake) Vote(_ context.Context, run, plan string, approves bool, reason string) error {
+	defer f.locked()()
+	f.votes = append(f.votes, fmt.Sprintf("%s %s %v %s", run, plan, approves, reason))
+	for _, a := range f.asks {
+		if a.Run == run && a.Binding.Plan != plan {
+			return core.Errorf(core.Conflict, "the plan of %s is another one than you looked at", a.Instance)
+		}
+	}
+	return nil
 }
 
 func (f *fake) CancelRollout(_ context.Context, id string) error {
@@ -274,11 +292,12 @@ func shop() *fake {
 		{ID: "ro-39", Project: "shop", Release: release(39, "Databases: turn on backups"), Status: "failed", By: "push", Created: now.Add(-53 * time.Hour), Finished: now.Add(-52 * time.Hour),
 			Stages: []wire.Stage{stage("dev", "failed", ""), stage("staging", "waiting", "dev, which failed"), stage("production", "waiting", "staging, which waits for dev, which failed")}},
 	}
-	f.addRuns(newer, newest)
+	f.addRuns(newest)
+	f.addAsks(newer)
 	return f
 }
 
-func (f *fake) addRuns(newer, newest wire.Release) {
+func (f *fake) addRuns(newest wire.Release) {
 	f.runs["r-net-stg"] = wire.Run{ID: "r-net-stg", Instance: "network@staging", Stack: "network", Environment: "staging", Project: "shop", Rollout: "ro-42", Kind: "deploy", Status: "applying",
 		Release: newest, Changes: wire.Changes{Create: 2, Update: 1, Replace: 1, Delete: 1}, Attempt: 1, Created: now.Add(-70 * time.Second), Started: now.Add(-65 * time.Second),
 		Checks: []wire.Check{
@@ -310,5 +329,25 @@ func (f *fake) addRuns(newer, newest wire.Release) {
 		Verified: []wire.Probe{{Name: "http://127.0.0.1:9000/healthz", Verdict: "fail", Message: "status 502, want 200", Tries: 14}, {Name: "scripts/smoke.sh", Verdict: "pass", Message: "exit status 0", Tries: 1}}}
 	f.write("r-db-dev", "plan", "Plan: 1 to add\n")
 	f.write("r-db-dev", "apply", "\x1b[31m╷\n│ Error: \x1b[0mcreating database \"orders\": quota of 3 databases is used up\n╵\n")
-	_ = newer
+}
+
+// addAsks adds a rollout that waits for approvals.
+func (f *fake) addAsks(r wire.Release) {
+	ro := wire.Rollout{ID: "ro-asks", Project: "shop", Release: r, Status: "running", By: "user:ana", Created: now.Add(-time.Hour),
+		Stages: []wire.Stage{{ID: "st-asks", Environment: "production", Status: "running", WaitsFor: "approval to apply web@production (2 to replace) by 1 more of group:platform (terrace.hcl of release 41): terrace approve r-asks-web", ForPerson: true, Started: now.Add(-30 * time.Minute)}}}
+	for _, stack := range []string{"web", "database"} {
+		run := wire.Run{ID: "r-asks-" + stack, Instance: stack + "@production", Stack: stack, Environment: "production", Project: "shop", Rollout: ro.ID, Kind: "deploy", Status: "awaiting_approval",
+			Release: r, Changes: wire.Changes{Replace: 2}, Created: now.Add(-31 * time.Minute), Started: now.Add(-31 * time.Minute)}
+		bound := wire.Binding{Release: r.Number, Environment: "production", Plan: "digest-of-" + stack, Lineage: "0a1b2c3d", Serial: 17, Guardrails: "g"}
+		a := wire.Approval{Run: run.ID, Project: "shop", Instance: run.Instance, Kind: "deploy", Rollout: ro.ID, Stage: "st-asks", Release: r, AskedBy: ro.By, Since: now.Add(-30 * time.Minute),
+			Changes: run.Changes, Binding: bound, May: true, Again: "the state of " + run.Instance + " is another one than when dan approved it (serial 16, now serial 17)",
+			Requirements: []wire.Requirement{{Source: "terrace.hcl of release 41", Count: 2, From: []string{"group:platform", "user:ana"}, Others: true, Missing: 1},
+				{Source: "the guardrails (environment \"prod*\")", Why: "it would replace 2 resources, more than max_replace = 1", Count: 1, From: []string{}}},
+			Votes: []wire.Vote{{ID: "v-1", Run: run.ID, By: "user:dan", At: now.Add(-25 * time.Minute), Verdict: "approve", Binding: bound, Void: "the state is another one"},
+				{ID: "v-2", Run: run.ID, By: "user:bob", At: now.Add(-5 * time.Minute), Verdict: "approve", Reason: "looked at it with <b>Ana</b>", Binding: bound}}}
+		run.Approval, run.Votes = &a, a.Votes
+		f.runs[run.ID], ro.Runs, f.asks = run, append(ro.Runs, run), append(f.asks, a)
+		f.plans[run.ID] = &wire.Plan{Changes: run.Changes, Resources: []wire.ResourceChange{{Address: "democloud_server." + stack + "[0]", Action: "replace"}, {Address: "democloud_server." + stack + "[1]", Action: "replace"}}}
+	}
+	f.rollouts = append(f.rollouts, ro)
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"slices"
 	"sort"
 	"time"
 
@@ -14,7 +15,8 @@ type journey struct {
 	part
 	Now     time.Time
 	Rollout wire.Rollout
-	Runs    map[string][]wire.Run // by environment, newest of each stack, by stack
+	Runs    map[string][]wire.Run      // by environment, newest of each stack, by stack
+	Asks    map[string][]wire.Approval // by stage: its runs that wait for approvals
 }
 
 func (j journey) over() bool { return core.RolloutStatus(j.Rollout.Status).Terminal() }
@@ -24,7 +26,11 @@ func (s *site) rollout(w http.ResponseWriter, req *http.Request) error {
 	if err != nil {
 		return err
 	}
-	j := journey{part: live(req, "rollout", ro), Now: s.options.Now(), Rollout: ro, Runs: map[string][]wire.Run{}}
+	waiting, err := s.asks(req, ro)
+	if err != nil {
+		return err
+	}
+	j := journey{part: live(req, "rollout", ro, waiting), Now: s.options.Now(), Rollout: ro, Runs: map[string][]wire.Run{}, Asks: waiting}
 	seen := map[[2]string]bool{}
 	for _, r := range ro.Runs { // newest first
 		key := [2]string{r.Instance, r.Kind}
@@ -42,6 +48,21 @@ func (s *site) rollout(w http.ResponseWriter, req *http.Request) error {
 	f := s.frame("Release " + releaseName(ro.Release) + " of " + ro.Project).in(ro.Project)
 	f.Crumbs = append(f.Crumbs, crumb{"release " + releaseName(ro.Release), rolloutURL(ro.ID)})
 	return s.show(w, req, http.StatusOK, rolloutPage(f, j))
+}
+
+// asks lists what of a rollout waits for approvals, by stage.
+func (s *site) asks(req *http.Request, ro wire.Rollout) (map[string][]wire.Approval, error) {
+	if !slices.ContainsFunc(ro.Runs, func(r wire.Run) bool { return r.Status == string(core.RunAwaitingApproval) }) {
+		return nil, nil
+	}
+	all, err := s.backend.Approvals(req.Context(), ro.Project)
+	asks := map[string][]wire.Approval{}
+	for _, a := range all {
+		if a.Rollout == ro.ID {
+			asks[a.Stage] = append(asks[a.Stage], a)
+		}
+	}
+	return asks, err
 }
 
 func (s *site) cancelRollout(w http.ResponseWriter, req *http.Request) error {

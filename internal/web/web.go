@@ -42,6 +42,10 @@ type Backend interface {
 	// LogChanged ticks when a run's log grows; closed when ctx ends.
 	LogChanged(ctx context.Context, run string) <-chan struct{}
 
+	// Approvals lists the runs of a project that wait for approvals.
+	Approvals(ctx context.Context, project string) ([]wire.Approval, error)
+	// Vote says yes or no to a plan, which is the digest of what was shown.
+	Vote(ctx context.Context, run, plan string, approves bool, reason string) error
 	CancelRollout(ctx context.Context, id string) error
 	CancelRun(ctx context.Context, id string) error
 }
@@ -77,8 +81,10 @@ func New(b Backend, o Options) http.Handler {
 	s.page("GET /events", s.projectEvents)
 	s.page("GET /rollouts/{id}", s.rollout)
 	s.page("POST /rollouts/{id}/cancel", s.cancelRollout)
+	s.page("POST /rollouts/{id}/vote", s.vote)
 	s.page("GET /runs/{id}", s.run)
 	s.page("POST /runs/{id}/cancel", s.cancelRun)
+	s.page("POST /runs/{id}/vote", s.vote)
 	s.page("GET /runs/{id}/log", s.logEvents)
 	s.page("GET /runs/{id}/log.txt", s.logText)
 	s.page("GET /login", s.login)
