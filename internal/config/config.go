@@ -44,6 +44,7 @@ type Environment struct {
 
 	Approval   *Approval // nil when nobody has to approve
 	Windows    []Window  // open in any of them; empty means always
+	Freezes    []Freeze  // closed in each of them, whatever the windows say
 	MaxDestroy *int      // rule 15; nil means no limit
 	MaxReplace *int
 }
@@ -62,6 +63,13 @@ type Window struct {
 	Days     []time.Weekday // empty means every day
 	From, To time.Duration  // since midnight; From > To goes over midnight
 	Zone     *time.Location
+}
+
+// Freeze is when an environment may not change (rule 24).
+type Freeze struct {
+	From, To time.Time // UTC
+	Zone     *time.Location
+	Reason   string
 }
 
 // Stack is a stack, discovered or written as a block.

@@ -108,6 +108,11 @@ func (l *load) environment(name string, b body) *environment {
 			e.Windows = append(e.Windows, w)
 		}
 	}
+	for _, block := range b.blocks["freeze"] {
+		if f, ok := l.freeze(l.read(block.Body, freezeSchema, block.DefRange())); ok {
+			e.Freezes = append(e.Freezes, f)
+		}
+	}
 	return e
 }
 
@@ -239,11 +244,7 @@ func (l *load) window(b body) (w Window, ok bool) {
 	}
 	w.From = l.clock(b, "from", 0)
 	w.To = l.clock(b, "to", 24*time.Hour)
-	zone := l.text(b, "zone", "UTC", l.ctx)
-	var err error
-	if w.Zone, err = time.LoadLocation(zone); err != nil || zone == "Local" || zone == "" {
-		l.error(b.rangeOf("zone"), fmt.Sprintf("Unknown time zone %q", zone), "Use a name of the IANA database, for example \"Europe/London\", \"America/New_York\" or \"UTC\".")
-	}
+	w.Zone = l.zone(b)
 	if b.has("days") && len(w.Days) == 0 && len(l.diags) == before {
 		l.error(b.rangeOf("days"), "A window that never opens", "days is empty. Name at least one day, or remove days for every day.")
 	}

@@ -35,6 +35,7 @@ environment "production" {
 |---|---|
 | duration | a number with a unit, ` + "`\"90s\"`, `\"10m\"`, `\"1h30m\"`" + ` |
 | time of day | ` + "`\"HH:MM\"`" + ` |
+| date and time | ` + "`\"YYYY-MM-DDTHH:MM\"`" + `, by the clocks of ` + "`zone`" + ` |
 | glob | ` + "`*`" + ` within one name, ` + "`**`" + ` any number of folders, ` + "`[ab]`, `{a,b}`" + ` |
 | address | ` + "`TYPE.NAME` or `module.NAME.TYPE.NAME`, `*`" + ` for any part of a name |
 | name | of a project, an environment or a stack: 1 to 63 letters, digits, ` + "`-` and `_`" + `, starting with a letter or digit |

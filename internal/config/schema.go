@@ -82,7 +82,7 @@ var environmentSchema = &blockSchema{
 		{Name: "max_destroy", Type: "number", Doc: "A stage that would destroy more resources needs an approval."},
 		{Name: "max_replace", Type: "number", Doc: "A stage that would replace more resources needs an approval."},
 	},
-	Blocks: []*blockSchema{approvalSchema, windowSchema},
+	Blocks: []*blockSchema{approvalSchema, windowSchema, freezeSchema},
 }
 
 var approvalSchema = &blockSchema{
@@ -104,6 +104,17 @@ var windowSchema = &blockSchema{
 		{Name: "from", Type: "time of day", Default: `"00:00"`, Doc: "When it opens, HH:MM."},
 		{Name: "to", Type: "time of day", Default: `"24:00"`, Doc: "When it closes, HH:MM. Earlier than `from` means on the next day."},
 		{Name: "zone", Type: "time zone", Default: `"UTC"`, Doc: "An IANA time zone, for example `Europe/London`."},
+	},
+}
+
+var freezeSchema = &blockSchema{
+	Type: "freeze", Many: true,
+	Doc: "When the environment may not change, though a window is open. `terrace freeze` does the same without a commit. Where clocks are put back, `from` is the first of two times and `to` the second; a time that they leave out is the moment in which they are put forward.",
+	Attrs: []attrSchema{
+		{Name: "from", Type: "date and time", Required: true, Doc: "When it begins, YYYY-MM-DDTHH:MM."},
+		{Name: "to", Type: "date and time", Required: true, Doc: "When it ends."},
+		{Name: "zone", Type: "time zone", Default: `"UTC"`, Doc: "Whose clocks are meant: an IANA time zone, for example `Europe/Berlin`."},
+		{Name: "reason", Type: "string", Doc: "Why, for everybody who waits."},
 	},
 }
 

@@ -56,6 +56,13 @@ func (w *world) admit(d Admit) bool {
 			w.t.Fatalf("I2: %s was admitted to %s while %s is %s there", st.ID, d.Environment, other.ID, other.Status)
 		}
 	}
+	if behind := w.passing(ro, st); !slices.Equal(behind, d.Behind) {
+		w.t.Fatalf("rule 23: %s enters before %v, and not before %v", st.ID, behind, d.Behind)
+	}
+	e.Ahead, e.AheadOf = 0, nil
+	if len(d.Behind) > 0 {
+		e.Ahead, e.AheadOf = ro.Release.Number, d.Behind
+	}
 	e.Stage, e.Entered = st.ID, ro.Release.Number
 	st.Status, st.WaitsFor, st.Waits = core.StageRunning, "", nil
 	return true
@@ -71,17 +78,16 @@ func (w *world) closed(ro *Rollout, st *Stage) string {
 		return "cancelled"
 	case ro.Release.Invalid != "":
 		return "invalid"
+	case w.skipped(st, core.GateHold):
 	case e.Hold != nil && e.Hold.Kind != core.HoldFailure:
 		return "held by a person"
 	case e.Hold != nil && !ro.Manual && ro.Release.Number <= e.Hold.Release:
 		return "held by a failure"
 	}
-	for _, name := range st.Config.After {
-		if !w.passed(ro, name) {
-			return name + " is not verified"
-		}
+	if names := w.passing(ro, st); len(names) > 0 && !w.skipped(st, core.GateUpstream) {
+		return names[0] + " is not verified"
 	}
-	return ""
+	return w.shut(st)
 }
 
 func (w *world) passed(ro *Rollout, env string) bool {
@@ -103,6 +109,9 @@ func (w *world) passed(ro *Rollout, env string) bool {
 func (w *world) hopeless(ro *Rollout, st *Stage) bool {
 	if w.envs[st.Config.Name].Entered > ro.Release.Number {
 		return true
+	}
+	if w.skipped(st, core.GateUpstream) {
+		return false
 	}
 	for _, name := range st.Config.After {
 		up := ro.stage(name)
@@ -158,6 +167,9 @@ func (w *world) start(d Start, fresh bool) bool {
 		}
 	}
 	if d.Kind != core.KindVerify {
+		if why := w.shut(st); fresh && why != "" {
+			w.t.Fatalf("rule 24: a %s run was started in %s, which is %s", d.Kind, env, why)
+		}
 		if w.instance(d.Stack, env).unknown != "" {
 			w.t.Fatalf("rule 20: a %s run was started on %s@%s, which is unknown", d.Kind, d.Stack, env)
 		}
@@ -308,7 +320,7 @@ func (w *world) mayEnd(ro *Rollout, st *Stage, status core.StageStatus) {
 			w.t.Fatalf("rules 16 and 17: %s succeeded though its watch %s ended as %s", st.ID, r.ID, r.Status)
 		}
 	}
-	if status == core.StageSucceeded && len(newest) > 0 && st.Baked < st.Config.Bake {
+	if status == core.StageSucceeded && len(newest) > 0 && st.Baked < st.Config.Bake && !w.skipped(st, core.GateBake) {
 		w.t.Fatalf("rule 17: %s succeeded after %s of a bake of %s", st.ID, st.Baked, st.Config.Bake)
 	}
 }

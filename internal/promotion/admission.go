@@ -9,23 +9,29 @@ import (
 // and 7) are not gates of one stage: see superseding.go.
 type gate func(d *decider, p place) []core.Wait
 
-// gates are all of rule 5, in the order in which people want to hear of them. Every
-// gate is asked again for each decision, so one that closes stops whoever has not
-// entered yet. Approvals (rule 11) are a further gate and belong here; the guardrails (rule 28) choose with which configuration they are asked.
-var gates = []gate{
-	projectGoesOn,
-	verifiedUpstream,
-	noHold,
-	windowOpen,
+// gates are all of rule 5, in the order in which people want to hear of them, by the name
+// with which they are skipped. Every gate is asked again for each decision, so one that
+// closes stops whoever has not entered yet.
+var gates = []struct {
+	name core.Gate
+	gate gate
+}{
+	{core.GateProject, projectGoesOn},
+	{core.GateUpstream, verifiedUpstream},
+	{core.GateUpstream, caughtUp},
+	{core.GateHold, noHold},
+	{"", timeAllows}, // leaves out by itself what was skipped
 }
 
 // obstacles returns all that a stage waits for apart from the lease and its turn, nothing
 // when it may enter.
 func (d *decider) obstacles(p place) (all []core.Wait) {
 	for _, g := range gates {
-		all = append(all, g(d, p)...)
+		if !p.st.skips(g.name) {
+			all = append(all, g.gate(d, p)...)
+		}
 	}
-	return all
+	return secondPerson(p, all)
 }
 
 // projectGoesOn is rule 2: nothing enters anything while the project is stopped.
@@ -81,6 +87,9 @@ func (d *decider) unreachable(p place) []core.Wait {
 }
 
 func (d *decider) unreachableIn(ro *Rollout, st *Stage, depth int) (name, why string) {
+	if st.skips(core.GateUpstream) {
+		return "", ""
+	}
 	for _, name := range st.Config.After {
 		up := ro.stage(name)
 		switch {

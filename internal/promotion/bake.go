@@ -25,12 +25,14 @@ func because(r *Run) string {
 // Stage.Baked is what a monotonic clock measured while the server ran; neither the
 // wall clock nor the time in which nobody looked adds to it.
 func (d *decider) bake(p place) {
+	// Skipping a bake (rule 23) ends it as if its time were over: what was asked is answered.
+	over := p.st.Baked >= p.st.Config.Bake || p.st.skips(core.GateBake)
 	var live, fallen, unanswered []Instance
 	for _, in := range p.st.Instances {
 		switch {
 		case !in.Verify || in.Removed:
 		case in.Watch == nil:
-			if p.st.Baked < p.st.Config.Bake {
+			if !over {
 				d.watch(p, in)
 			}
 		case !in.Watch.Status.Terminal():
@@ -39,11 +41,10 @@ func (d *decider) bake(p place) {
 			unanswered = append(unanswered, in)
 		case in.Watch.Status == core.RunFailed:
 			fallen = append(fallen, in)
-		case p.st.Baked < p.st.Config.Bake:
+		case !over:
 			d.watchAgain(p, in) // it ended before its time
 		}
 	}
-	over := p.st.Baked >= p.st.Config.Bake
 	switch {
 	case len(fallen) > 0 && len(live) == 0:
 		d.endStage(p, core.StageFailed)
@@ -71,7 +72,7 @@ func (d *decider) bake(p place) {
 	for _, in := range unanswered {
 		waits = append(waits, unansweredWait(p, in))
 	}
-	d.set(p, core.StageBaking, append(waits, bakeWait(p, d.now))...)
+	d.set(p, core.StageBaking, secondPerson(p, append(waits, bakeWait(p, d.now)))...)
 }
 
 func (d *decider) watch(p place, in Instance) {

@@ -91,7 +91,7 @@ func (d *decider) environment(name string) {
 		d.work(h)
 	}
 	if next != nil && len(holders) == 0 && d.Environments[name].Stage == "" {
-		d.admits = append(d.admits, Admit{Rollout: next.ro.ID, Stage: next.st.ID, Environment: name})
+		d.admits = append(d.admits, Admit{Rollout: next.ro.ID, Stage: next.st.ID, Environment: name, Behind: d.behind(*next)})
 	}
 }
 

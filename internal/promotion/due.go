@@ -8,8 +8,9 @@ const watchPause = 10 * time.Second
 
 // NextDue is when time alone makes something due, and so when Decide has to be asked
 // again even if nothing happens: the end of a bake, or of the pause before a bake's
-// verification is asked again, the opening of a window that somebody waits for, or the
-// moment in which an approval stops counting. Zero: never.
+// verification is asked again, the opening of a window that somebody waits for, the
+// beginning and the end of a freeze, or the moment in which an approval stops counting.
+// Zero: never.
 func NextDue(s Snapshot, now time.Time) time.Time {
 	var next time.Time
 	earlier := func(t time.Time) {
@@ -23,6 +24,10 @@ func NextDue(s Snapshot, now time.Time) time.Time {
 			if !baking(st) {
 				if !st.Status.Terminal() && alive(&s.Rollouts[i]) {
 					earlier(NextOpening(st.Config.Windows, now))
+					for _, f := range st.Config.Freezes {
+						earlier(f.From)
+						earlier(f.Until)
+					}
 				}
 				for _, in := range st.Instances {
 					if in.Run != nil && in.Run.Approval != nil && !in.Run.Approval.Until.IsZero() {

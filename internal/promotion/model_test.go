@@ -46,6 +46,11 @@ func TestModel(t *testing.T) {
 					"vote":                  w.vote,
 					"meddle":                w.meddle,
 					"vote, and meddle":      w.meddleAround,
+					"freeze":                w.freeze,
+					"unfreeze":              w.unfreeze,
+					"skip gates":            w.skip,
+					"agree to skips":        w.agree,
+					"want a second person":  func(*rapid.T) { w.twoPersons = !w.twoPersons },
 					"force-push":            func(*rapid.T) { w.stopped = "commit1 was removed" },
 					"acknowledge the force": func(*rapid.T) { w.stopped = "" },
 				})
@@ -95,6 +100,9 @@ func (w *world) commit(t *rapid.T) {
 			e.Bake = 10 * time.Minute
 		}
 		e.Every = rapid.IntRange(0, 5).Draw(t, "every") == 5
+		if len(e.After) == 1 && rapid.IntRange(0, 5).Draw(t, "shortcut") == 5 {
+			e.After = w.graph[slices.IndexFunc(w.graph, func(up Environment) bool { return up.Name == e.After[0] })].After
+		}
 		c.envs = append(c.envs, e)
 		c.asks[e.Name] = drawRequirement(t)
 	}
@@ -145,6 +153,7 @@ func (w *world) reconcile() {
 		}
 	}
 	w.noneIdle()
+	w.explained()
 }
 
 // noneIdle is I8: no environment is free while somebody may enter it.

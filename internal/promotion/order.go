@@ -154,7 +154,7 @@ func (d *decider) work(p place) {
 		return
 	}
 	sum := survey(p.st)
-	started, closed := 0, d.closed(p)
+	started, closed := 0, secondPerson(p, d.closed(p))
 	if len(closed) == 0 {
 		started = d.resume(p, &sum) + d.start(p, sum) + d.move(p, sum)
 	}
@@ -162,7 +162,11 @@ func (d *decider) work(p place) {
 	case sum.unknown != nil:
 		d.set(p, core.StageUnknown, recoveryWait(p, sum.unknown))
 	case sum.unfinished > 0 || started > 0:
-		d.set(p, core.StageRunning, approvalWaits(p, sum.approval, closed)...)
+		waits := approvalWaits(p, sum.approval)
+		if len(sum.startable) > 0 || len(waits) < len(sum.approval) {
+			waits = append(waits, closed...) // some would go on
+		}
+		d.set(p, core.StageRunning, waits...)
 	case sum.broken():
 		d.endStage(p, worst(sum))
 	case sum.paused != nil:
@@ -175,8 +179,8 @@ func (d *decider) work(p place) {
 		// Whatever these need is done, yet they cannot be judged: only a snapshot that
 		// is behind says so. The next one knows.
 		d.set(p, core.StageRunning)
-	case p.st.Config.Bake > 0 && sum.ran:
-		d.set(p, core.StageBaking, bakeWait(p, d.now))
+	case p.st.Config.Bake > 0 && sum.ran && !p.st.skips(core.GateBake):
+		d.set(p, core.StageBaking, secondPerson(p, []core.Wait{bakeWait(p, d.now)})...)
 	default:
 		d.endStage(p, core.StageSucceeded)
 	}

@@ -165,7 +165,18 @@ func (w *world) apply(r *core.Run) {
 	if !slices.Contains([]core.StageStatus{core.StageRunning, core.StageUnknown}, st.Status) {
 		w.t.Fatalf("I4: %s applies in a stage that is %s", r.ID, st.Status)
 	}
-	r.HasPlan, r.Applied = true, true
+	r.HasPlan = true
+	why := w.shut(st)
+	config := st.Config
+	config.Freezes, config.SecondPerson = w.freezes[config.Name], w.twoPersons
+	if closed := Closed(config, st.Skips, w.now); (len(closed) > 0) != (why != "") {
+		w.t.Fatalf("rule 24: %s is %q, and waits for %v", config.Name, why, closed)
+	}
+	if why != "" {
+		w.move(r, core.RunSuperseded, core.ByReconciler) // the stage has it planned again
+		return
+	}
+	r.Applied = true
 	if !in.exists {
 		in.thing = w.releases[r.Release.Number-1].things[r.Stack]
 	}
@@ -206,10 +217,11 @@ func (w *world) settle() {
 				e.Hold = nil
 			}
 		}
+		clear(w.freezes)
 		w.everybodyVotes()
 		w.recoverUnknown()
 		w.everybodyGoesOn()
-		w.pass(time.Minute)
+		w.pass(15 * time.Minute)
 		w.reconcile()
 		w.invariants()
 		w.answerPauses()
@@ -249,7 +261,8 @@ func (w *world) answerPauses() {
 	for _, ro := range w.open() {
 		for i := range ro.Stages {
 			st := &ro.Stages[i]
-			if st.Status != core.StageRunning || st.WaitsFor == "" || len(w.unfinishedOf(st.ID)) > 0 {
+			asks := func(x core.Wait) bool { return x.Gate == core.GateVerification }
+			if st.Status != core.StageRunning || !slices.ContainsFunc(st.Waits, asks) || len(w.unfinishedOf(st.ID)) > 0 {
 				continue
 			}
 			again := slices.ContainsFunc(w.open(), func(o *Rollout) bool { return o != ro && o.Release.Number == ro.Release.Number })

@@ -41,8 +41,10 @@ type Stage struct {
 	// WaitsFor and Waits are what is stored, so that only changes are decided on.
 	WaitsFor string
 	Waits    []core.Wait
-	Baked    time.Duration
-	Config   Environment
+	// Skips is what people said about its gates (rule 23).
+	Skips  []core.Skip
+	Baked  time.Duration
+	Config Environment
 	// Instances is filled for stages that hold their environment's lease.
 	Instances []Instance
 	// Ran: the stage has made at least one run (rule 17: nothing ran, nothing to bake).
@@ -64,6 +66,12 @@ type Environment struct {
 	// Windows are those of the release's own configuration and of the one that is there,
 	// all of which have to be open (rules 24 and 28).
 	Windows []Windows
+	// Freezes are those of people, of the release's own configuration and of the one that
+	// is there (rule 24). Those that are over may be left out.
+	Freezes []Freeze
+	// SecondPerson: skipping a gate here needs the agreement of a second person, by the
+	// guardrails (rule 23).
+	SecondPerson bool
 	// Sandbox environments never feed a promotion (rule 26).
 	Sandbox bool
 }
@@ -146,7 +154,12 @@ type Decision interface{ decision() }
 // Whoever carries it out repeats, in the same transaction, what may have changed since
 // the snapshot: the lease is free, nothing newer has entered, no hold was set that was
 // not there, the rollout was not cancelled, the project not stopped.
-type Admit struct{ Rollout, Stage, Environment string }
+type Admit struct {
+	Rollout, Stage, Environment string
+	// Behind are the environments in which the release is not verified yet, because that
+	// gate was skipped (rule 23).
+	Behind []string
+}
 
 // Start makes a run. Kind is deploy, destroy or verify.
 type Start struct {

@@ -23,6 +23,17 @@ func upstreamWait(name string, release int64) core.Wait {
 		OpensBy: fmt.Sprintf("release %d verified in %s, its bake included", release, name)}
 }
 
+// catchUpWait is rule 23: what was skipped on the way here comes first.
+func catchUpWait(here core.EnvironmentState, name string, verified int64) core.Wait {
+	at := "has verified no release"
+	if verified > 0 {
+		at = fmt.Sprintf("is at release %d", verified)
+	}
+	return core.Wait{Gate: core.GateUpstream, On: name,
+		What:    fmt.Sprintf("%s, which release %d skipped on its way into %s: it %s and catches up first", name, here.Ahead, here.Name, at),
+		OpensBy: fmt.Sprintf("release %d or a newer one verified in %s", here.Ahead, name)}
+}
+
 // deadEndWait is an environment before that will not be verified by this rollout any more.
 func deadEndWait(name, why string, release int64) core.Wait {
 	return core.Wait{Gate: core.GateUpstream, On: name, What: name + ", which " + why,
@@ -39,11 +50,45 @@ func holdWait(environment string, hold core.Hold) core.Wait {
 	return w
 }
 
+// freezeWait is rule 24.
+func freezeWait(environment string, f Freeze) core.Wait {
+	w := core.Wait{Gate: core.GateFreeze, On: environment, Until: f.Until, What: "a freeze of " + environment, OpensBy: "its end"}
+	if !f.Until.IsZero() {
+		w.What += " until " + moment(f.Until, f.Zone)
+	}
+	if f.Reason != "" {
+		w.What += ": " + f.Reason
+	}
+	w.What += " (" + f.By + ")"
+	if f.ID == "" {
+		return w
+	}
+	lift := "terrace unfreeze " + environment
+	if f.Everywhere {
+		lift = "terrace unfreeze --all"
+	}
+	w.On, w.OpensBy = f.ID, w.OpensBy+", or: "+lift
+	if f.Until.IsZero() {
+		w.OpensBy, w.ForPerson = lift, true
+	}
+	return w
+}
+
+// skipWait is rule 23 where the guardrails want a second person.
+func skipWait(p place, s core.Skip) core.Wait {
+	var gates []string
+	for _, g := range s.Gates {
+		gates = append(gates, string(g))
+	}
+	return core.Wait{Gate: core.GateSkip, On: p.st.ID, ForPerson: true, OpensBy: "terrace approve " + p.st.ID,
+		What: fmt.Sprintf("somebody other than %s who agrees to skip %s (%s)", s.By, strings.Join(gates, " and "), s.Reason)}
+}
+
 // windowWait is rule 24. A zero opening is none that can be foreseen.
 func windowWait(environment string, opening time.Time, zone *time.Location) core.Wait {
 	w := core.Wait{Gate: core.GateWindow, On: environment, Until: opening.UTC(), OpensBy: "the opening of the window"}
 	if opening.IsZero() {
-		w.Until = opening
+		w.Until, w.OpensBy = opening, "other windows in terrace.hcl"
 		w.What = fmt.Sprintf("the window of %s, which does not open in the next two weeks", environment)
 		return w
 	}
@@ -71,16 +116,12 @@ func leaseWait(environment string, holder place) core.Wait {
 
 func release(n int64) string { return fmt.Sprintf("release %d", n) }
 
-// approvalWaits is rule 11, one for each run that lacks approvals. Those that have them go
-// on when the environment may change.
-func approvalWaits(p place, waiting []Instance, closed []core.Wait) (all []core.Wait) {
+// approvalWaits is rule 11, one for each run that lacks approvals.
+func approvalWaits(p place, waiting []Instance) (all []core.Wait) {
 	for _, in := range waiting {
 		if a := in.Run.Approval; a == nil || !a.Satisfied() {
 			all = append(all, ApprovalWait(in.Run.Kind, p.instance(in), in.Run.ID, a))
 		}
-	}
-	if all == nil && len(waiting) > 0 {
-		return closed
 	}
 	return all
 }

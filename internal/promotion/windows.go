@@ -86,22 +86,11 @@ func agreed(all []Windows, t time.Time) time.Time {
 	return time.Time{}
 }
 
-// windowOpen is rule 24 at admission.
-func windowOpen(d *decider, p place) []core.Wait { return d.closed(p) }
+// timeAllows is rule 24 at admission.
+func timeAllows(d *decider, p place) []core.Wait { return d.closed(p) }
 
-// closed says until when an environment may not change, nothing when it may.
-func (d *decider) closed(p place) []core.Wait {
-	return Closed(p.st.Config.Name, p.st.Config.Windows, d.now)
-}
-
-// Closed says that an environment may not change now, and when it may, nothing when it may.
-func Closed(environment string, all []Windows, now time.Time) []core.Wait {
-	next := NextOpening(all, now)
-	if next.Equal(now) {
-		return nil
-	}
-	return []core.Wait{windowWait(environment, next, all[0].zone())}
-}
+// closed says until when a stage may not change its environment, nothing when it may.
+func (d *decider) closed(p place) []core.Wait { return Closed(p.st.Config, p.st.Skips, d.now) }
 
 func (ws Windows) zone() *time.Location {
 	if len(ws) == 0 {

@@ -24,11 +24,14 @@ type world struct {
 	instances map[place2]*instance
 	runs      []*core.Run
 	stopped   string
-	graph     []Environment
-	parallel  int
-	ids       int
-	moved     []core.Move
-	dropped   bool // web was dropped once, and is not renamed any more
+	freezes   map[string][]Freeze
+	// twoPersons: the guardrails want a second person for a skip.
+	twoPersons bool
+	graph      []Environment
+	parallel   int
+	ids        int
+	moved      []core.Move
+	dropped    bool // web was dropped once, and is not renamed any more
 
 	votes      []core.Vote
 	dead       map[string]bool   // votes on what was planned otherwise since
@@ -72,8 +75,11 @@ var upstreams = map[string][]string{"web": {"network", "db"}, "site": {"network"
 var allStacks = []string{"network", "db", "web", "site"}
 
 func newWorld(t *rapid.T) *world {
-	w := &world{t: t, now: noon, envs: map[string]*core.EnvironmentState{}, instances: map[place2]*instance{}, dead: map[string]bool{}, requester: map[string]string{}}
-	w.graph = rapid.SampledFrom(graphs).Draw(t, "graph")
+	w := &world{t: t, now: noon, envs: map[string]*core.EnvironmentState{}, instances: map[place2]*instance{}, freezes: map[string][]Freeze{}, dead: map[string]bool{}, requester: map[string]string{}}
+	w.graph = slices.Clone(rapid.SampledFrom(graphs).Draw(t, "graph"))
+	if rapid.IntRange(0, 3).Draw(t, "windows") == 3 {
+		w.graph[len(w.graph)-1].Windows = []Windows{{{From: 6 * hour, To: 18 * hour, Zone: time.UTC}}}
+	}
 	w.parallel = rapid.IntRange(0, 2).Draw(t, "parallel")
 	for _, e := range w.graph {
 		w.envs[e.Name] = &core.EnvironmentState{Name: e.Name}
@@ -126,7 +132,9 @@ func (w *world) snapshot() Snapshot {
 		r := *ro
 		r.Stages = slices.Clone(ro.Stages)
 		for i := range r.Stages {
-			if st := &r.Stages[i]; st.Status.HoldsLease() {
+			st := &r.Stages[i]
+			st.Config.Freezes, st.Config.SecondPerson = w.freezes[st.Config.Name], w.twoPersons
+			if st.Status.HoldsLease() {
 				st.Instances = w.view(&r, st)
 				for _, x := range w.runsOf(st.ID) {
 					st.Ran, st.Applied = true, st.Applied || x.Applied

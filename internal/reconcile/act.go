@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/promotion"
@@ -89,6 +90,15 @@ func (w *worker) admit(tx core.Tx, s *snapshot, d promotion.Admit) error {
 	if h, seen := environment.Hold, s.Environments[d.Environment].Hold; h != nil && (seen == nil || *h != *seen) {
 		return core.Errorf(core.Conflict, "%s has just been held", d.Environment)
 	}
+	freezes, err := tx.Freezes(w.project)
+	if err != nil {
+		return err
+	}
+	for _, f := range freezes {
+		if f.Of(d.Environment) && !slices.ContainsFunc(s.freezes, func(seen core.Freeze) bool { return seen.ID == f.ID }) {
+			return core.Errorf(core.Conflict, "%s has just been frozen", d.Environment)
+		}
+	}
 	if project, err := tx.Project(w.project); err != nil || project.Stopped != "" {
 		return errors.Join(err, core.Errorf(core.Conflict, "%s has just been stopped", w.project))
 	}
@@ -103,6 +113,10 @@ func (w *worker) admit(tx core.Tx, s *snapshot, d promotion.Admit) error {
 		return err
 	}
 	environment.Stage, environment.Fence, environment.Entered, environment.Present = stage.ID, stage.Fence, release.Number, release.Number
+	environment.Ahead, environment.AheadOf = 0, nil
+	if len(d.Behind) > 0 {
+		environment.Ahead, environment.AheadOf = release.Number, d.Behind
+	}
 	if err := tx.PutEnvironment(environment); err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ type snapshot struct {
 	instances map[[2]string]core.InstanceState
 	runs      map[string][]core.Run // by stage, newest first
 	leased    map[string]bool       // stages that hold their environment's lease
+	freezes   []core.Freeze
 }
 
 // accrual measures a bake by this process's monotonic clock (rule 17): a clock that
@@ -73,6 +74,9 @@ func (w *worker) snapshot(ctx context.Context) (*snapshot, error) {
 				return err
 			}
 			s.verified[e.Name] = release
+		}
+		if s.freezes, err = tx.Freezes(w.project); err != nil {
+			return err
 		}
 		needInstances := false
 		for _, ro := range open {
@@ -130,12 +134,13 @@ func (w *worker) rollout(ctx context.Context, s *snapshot, ro core.Rollout) (pro
 	}
 	for _, st := range ro.Stages {
 		s.stages[st.ID] = st
-		stage := promotion.Stage{ID: st.ID, Status: st.Status, WaitsFor: st.WaitsFor, Waits: st.Waits, Baked: st.Baked, Parallel: cfg.Project.Parallel,
+		stage := promotion.Stage{ID: st.ID, Status: st.Status, WaitsFor: st.WaitsFor, Waits: st.Waits, Skips: st.Skips, Baked: st.Baked, Parallel: cfg.Project.Parallel,
 			Config: promotion.Environment{Name: st.Environment}}
 		for _, e := range cfg.Environments {
 			if e.Name == st.Environment {
+				l := w.law(ctx, s, cfg, ro.Release, e.Name)
 				stage.Config = promotion.Environment{Name: e.Name, After: e.After, Bake: e.Bake, Every: e.Queue == "every",
-					Windows: w.law(ctx, s, cfg, ro.Release, e.Name).Windows()}
+					Windows: l.Windows(), Freezes: l.Freezes(e.Name, s.freezes, s.now)}
 			}
 		}
 		if st.Status == core.StageBaking {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
@@ -113,6 +114,28 @@ func (l Law) Approvals() []promotion.Requirement {
 		r := promotion.Requirement{Source: s.From, Count: a.Count, From: a.From, Others: a.Others, Expires: a.Expires}
 		if !slices.ContainsFunc(out, func(o promotion.Requirement) bool { o.Source = r.Source; return reflect.DeepEqual(o, r) }) {
 			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// Freezes are those of every source and those that people set, as far as they are not over
+// (rule 24): each of them closes.
+func (l Law) Freezes(environment string, set []core.Freeze, now time.Time) []promotion.Freeze {
+	var out []promotion.Freeze
+	for _, f := range set {
+		if f.Of(environment) && !f.Over(now) {
+			out = append(out, promotion.Freeze{ID: f.ID, Everywhere: f.Environment == "", From: f.From, Until: f.Until, Zone: time.UTC, Reason: f.Reason, By: f.By})
+		}
+	}
+	for _, s := range l.Sources {
+		for _, f := range s.Environment.Freezes {
+			known := func(o promotion.Freeze) bool {
+				return o.ID == "" && o.From.Equal(f.From) && o.Until.Equal(f.To) && o.Reason == f.Reason
+			}
+			if now.Before(f.To) && !slices.ContainsFunc(out, known) {
+				out = append(out, promotion.Freeze{From: f.From, Until: f.To, Zone: f.Zone, Reason: f.Reason, By: s.From})
+			}
 		}
 	}
 	return out

@@ -378,7 +378,7 @@ type verdict struct {
 }
 
 // mayApply is the last look before infrastructure changes: cancelling, the lease and
-// its fence (rule 4), order (rule 8), every check (rule 12), the window (rule 24).
+// its fence (rule 4), order (rule 8), every check (rule 12), windows and freezes (rule 24).
 func (s *Service) mayApply(ctx context.Context, tx core.Tx, run core.Run, planned wire.Planned, l law.Law) (verdict, error) {
 	if run.Cancel {
 		return verdict{core.RunCancelled, core.ByRunner, "cancelled", "cancelled by " + run.CancelBy + " before anything was changed"}, nil
@@ -408,7 +408,12 @@ func (s *Service) mayApply(ctx context.Context, tx core.Tx, run core.Run, planne
 	if environment.Entered > run.Release.Number {
 		return verdict{core.RunSuperseded, core.ByReconciler, "superseded", fmt.Sprintf("release %d, which is newer, has entered %s (rule 8)", environment.Entered, run.Environment)}, nil
 	}
-	if closed := promotion.Closed(run.Environment, l.Windows(), tx.Now()); len(closed) > 0 {
+	freezes, err := tx.Freezes(run.Project)
+	if err != nil {
+		return verdict{}, err
+	}
+	now := promotion.Environment{Name: run.Environment, Windows: l.Windows(), Freezes: l.Freezes(run.Environment, freezes, tx.Now())}
+	if closed := promotion.Closed(now, stage.Skips, tx.Now()); len(closed) > 0 {
 		// The stage stays, and has it planned again.
 		return verdict{core.RunSuperseded, core.ByReconciler, "superseded", "nothing was applied: it came too late for " + promotion.Text(closed)}, nil
 	}
