@@ -31,6 +31,9 @@ func TestLoadGuardrails(t *testing.T) {
 			for _, w := range e.Windows {
 				out += fmt.Sprintf(" window %s-%s %s", w.From, w.To, w.Zone)
 			}
+			for _, f := range e.Freezes {
+				out += fmt.Sprintf(" freeze %s to %s: %s", f.From.Format(core.WallLayout), f.To.Format(core.WallLayout), f.Reason)
+			}
 			for name, n := range map[string]*int{"max_destroy": e.MaxDestroy} {
 				if n != nil {
 					out += fmt.Sprintf(" %s %d", name, *n)

@@ -16,8 +16,8 @@ func skipping(gates ...core.Gate) func(*Stage) {
 	}
 }
 
-// agreed is that ben said so too.
-func agreed(s *Stage) { s.Skips[len(s.Skips)-1].Second = "user:ben" }
+// secondSaidYes is that ben said so too.
+func secondSaidYes(s *Stage) { s.Skips[len(s.Skips)-1].Second = "user:ben" }
 
 func wantsTwo(s *Stage) { s.Config.SecondPerson = true }
 
@@ -77,8 +77,8 @@ func TestRule23_ASecondPerson(t *testing.T) {
 	}
 	check(t, []rule{
 		{"nothing is skipped before", s, nil, map[string]string{"1.dev": "a hold on dev: because"}},
-		{"then it is", snap(hold, ro(1, in("dev", waiting, wantsTwo, skipping(core.GateHold), agreed))), []string{"admit 1.dev"}, nil},
-		{"who agreed to one skip did not agree to another", snap(hold, ro(1, in("dev", waiting, wantsTwo, skipping(core.GateWindow), agreed, skipping(core.GateHold)))), nil, nil},
+		{"then it is", snap(hold, ro(1, in("dev", waiting, wantsTwo, skipping(core.GateHold), secondSaidYes))), []string{"admit 1.dev"}, nil},
+		{"who agreed to one skip did not agree to another", snap(hold, ro(1, in("dev", waiting, wantsTwo, skipping(core.GateWindow), secondSaidYes, skipping(core.GateHold)))), nil, nil},
 		{"nobody is asked for what is not in the way", snap(ro(1, in("dev", waiting, wantsTwo, skipping(core.GateHold)))), []string{"admit 1.dev"}, nil},
 		{"a bake waits for them", snap(ro(1, in("dev", bakingNow, bakes(time.Hour, 0), wantsTwo, skipping(core.GateBake), stack("web", run(core.RunSucceeded))))), nil, nil},
 	})

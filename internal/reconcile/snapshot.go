@@ -140,7 +140,7 @@ func (w *worker) rollout(ctx context.Context, s *snapshot, ro core.Rollout) (pro
 			if e.Name == st.Environment {
 				l := w.law(ctx, s, cfg, ro.Release, e.Name)
 				stage.Config = promotion.Environment{Name: e.Name, After: e.After, Bake: e.Bake, Every: e.Queue == "every",
-					Windows: l.Windows(), Freezes: l.Freezes(e.Name, s.freezes, s.now)}
+					Windows: l.Windows(), Freezes: l.Freezes(e.Name, s.freezes, s.now), SecondPerson: s.rails.SkipTakesSecond(w.project, e.Name)}
 			}
 		}
 		if st.Status == core.StageBaking {

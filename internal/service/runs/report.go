@@ -408,16 +408,27 @@ func (s *Service) mayApply(ctx context.Context, tx core.Tx, run core.Run, planne
 	if environment.Entered > run.Release.Number {
 		return verdict{core.RunSuperseded, core.ByReconciler, "superseded", fmt.Sprintf("release %d, which is newer, has entered %s (rule 8)", environment.Entered, run.Environment)}, nil
 	}
-	freezes, err := tx.Freezes(run.Project)
-	if err != nil {
+	closed, err := tooLate(tx, run, stage, l)
+	if err != nil || closed == "" {
 		return verdict{}, err
 	}
-	now := promotion.Environment{Name: run.Environment, Windows: l.Windows(), Freezes: l.Freezes(run.Environment, freezes, tx.Now())}
-	if closed := promotion.Closed(now, stage.Skips, tx.Now()); len(closed) > 0 {
-		// The stage stays, and has it planned again.
-		return verdict{core.RunSuperseded, core.ByReconciler, "superseded", "nothing was applied: it came too late for " + promotion.Text(closed)}, nil
+	// The stage stays, and has it planned again.
+	return verdict{core.RunSuperseded, core.ByReconciler, "superseded", "nothing was applied: it came too late for " + closed}, nil
+}
+
+// tooLate is rule 24 in the moment of the apply, with what was skipped for the stage (rule
+// 23). A run that only looks is never too late.
+func tooLate(tx core.Tx, run core.Run, stage core.Stage, l law.Law) (string, error) {
+	if run.Kind != core.KindDeploy && run.Kind != core.KindDestroy {
+		return "", nil
 	}
-	return verdict{}, nil
+	freezes, err := tx.Freezes(run.Project)
+	if err != nil {
+		return "", err
+	}
+	e := promotion.Environment{Name: run.Environment, Windows: l.Windows(), Freezes: l.Freezes(run.Environment, freezes, tx.Now()),
+		SecondPerson: l.Rails.SkipTakesSecond(run.Project, run.Environment)}
+	return promotion.Text(promotion.Closed(e, stage.Skips, tx.Now())), nil
 }
 
 // Applied notes that the apply ended well and answers with what follows.
