@@ -56,6 +56,9 @@ type Tally struct {
 	Void []Void
 	// Until is when the first of Given stops counting; zero for never.
 	Until time.Time
+	// Faded are those of Given, by ID, that have expired for another requirement: whoever
+	// gave them may say yes again.
+	Faded []string
 }
 
 // Missing is a requirement that Need more approvals would meet.
@@ -75,10 +78,11 @@ type Void struct {
 // Satisfied reports whether the plan may be applied.
 func (t Tally) Satisfied() bool { return t.Rejected == nil && len(t.Missing) == 0 }
 
-// By returns the approval of somebody that counts, nil when there is none.
+// By returns the approval of somebody that counts for all that it can, nil when there is
+// none.
 func (t Tally) By(who string) *core.Vote {
 	for i := range t.Given {
-		if t.Given[i].By == who {
+		if t.Given[i].By == who && !slices.Contains(t.Faded, t.Given[i].ID) {
 			return &t.Given[i]
 		}
 	}
@@ -116,14 +120,14 @@ func Count(p Proposal, now time.Time) Tally {
 // add counts an approval of this very plan for each requirement that it meets.
 func (t *Tally) add(p Proposal, v core.Vote, counted []map[string]bool, now time.Time) {
 	void := Void{Vote: v}
-	given := false
+	given, faded := false, false
 	for i, r := range p.Requirements {
 		end := v.At.Add(r.Expires)
 		switch why := p.refuses(r, v.By); {
 		case why != "":
 			void.Why = cmp.Or(void.Why, why)
 		case r.Expires > 0 && !now.Before(end):
-			void.Why = expired(v, r)
+			void.Why, faded = expired(v, r), true
 		default:
 			given, counted[i][v.By] = true, true
 			if r.Expires > 0 && (t.Until.IsZero() || end.Before(t.Until)) {
@@ -131,10 +135,13 @@ func (t *Tally) add(p Proposal, v core.Vote, counted []map[string]bool, now time
 			}
 		}
 	}
-	if given || len(p.Requirements) == 0 {
-		t.Given = append(t.Given, v)
-	} else {
+	if !given && len(p.Requirements) > 0 {
 		t.Void = append(t.Void, void)
+		return
+	}
+	t.Given = append(t.Given, v)
+	if faded {
+		t.Faded = append(t.Faded, v.ID)
 	}
 }
 

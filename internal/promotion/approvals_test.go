@@ -264,3 +264,17 @@ func TestRule11_ApprovedPlansAreMadeAgain(t *testing.T) {
 		t.Errorf("the next thing is due at %s", due)
 	}
 }
+
+// An approval that has expired for one of several requirements is given again.
+func TestAFadedApprovalIsGivenAgain(t *testing.T) {
+	t.Parallel()
+	p := asking(anybody(), Requirement{}).says("dan", daysAgo)
+	before := Count(p, noon)
+	if before.Satisfied() || before.By("user:dan") != nil {
+		t.Errorf("satisfied %v, and dan's approval counts for all: %v", before.Satisfied(), before.By("user:dan"))
+	}
+	again := Count(p.says("dan"), noon)
+	if given := again.By("user:dan"); !again.Satisfied() || given == nil || given.ID != "v-2" {
+		t.Errorf("satisfied %v by %v", again.Satisfied(), given)
+	}
+}
