@@ -211,6 +211,9 @@ func printPlan(out io.Writer, p wire.Plan) {
 		if r.Reason != "" {
 			_, _ = fmt.Fprintf(out, "  (%s)", strings.ReplaceAll(r.Reason, "_", " "))
 		}
+		if r.RequestedBy != "" {
+			_, _ = fmt.Fprintf(out, "  asked for by %s", ansi.Strip(r.RequestedBy))
+		}
 		_, _ = fmt.Fprintln(out)
 		for _, a := range r.Attrs {
 			_, _ = fmt.Fprintf(out, "    %s\n", attrText(a))

@@ -84,7 +84,7 @@ func near(name string, candidates []string) string {
 			siblings = append(siblings, c[len(dir):])
 		}
 	}
-	if s := closest(base, siblings); s != "" {
+	if s := Closest(base, siblings); s != "" {
 		return fmt.Sprintf(" Did you mean %q?", dir+s)
 	}
 	for _, c := range candidates {

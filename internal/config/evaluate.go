@@ -222,7 +222,7 @@ func outputList(names []string) string {
 }
 
 func didYouMeanOutput(name string, names []string) string {
-	if s := closest(name, names); s != "" {
+	if s := Closest(name, names); s != "" {
 		return fmt.Sprintf("Did you mean %q?", s)
 	}
 	return ""

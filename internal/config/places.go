@@ -48,7 +48,7 @@ func (l *load) similarModule(name string) string {
 	for i, dir := range l.index.dirs {
 		bases[i] = path.Base(dir)
 	}
-	if base := closest(name, bases); base != "" {
+	if base := Closest(name, bases); base != "" {
 		return fmt.Sprintf(" Did you mean %s?", l.relative(l.index.dirs[slices.Index(bases, base)]))
 	}
 	return ""

@@ -121,13 +121,14 @@ func quoted(names []string, limit int) string {
 
 // didYouMean returns ` Did you mean "x"?`, or "" when no candidate is close.
 func didYouMean(given string, candidates []string) string {
-	if s := closest(given, candidates); s != "" {
+	if s := Closest(given, candidates); s != "" {
 		return fmt.Sprintf(" Did you mean %q?", s)
 	}
 	return ""
 }
 
-func closest(given string, candidates []string) string {
+// Closest finds what was probably meant, "" when nothing is close.
+func Closest(given string, candidates []string) string {
 	lower := strings.ToLower(given)
 	best, limit := "", 3
 	if len(given) <= 3 {

@@ -168,7 +168,7 @@ func (l *load) similarValue(name string, p *place) string {
 	}
 	for _, e := range l.envs {
 		for _, n := range sortedKeys(e.values) {
-			if p.module.variables[n] == nil && closest(name, []string{n}) != "" {
+			if p.module.variables[n] == nil && Closest(name, []string{n}) != "" {
 				return fmt.Sprintf(" Environment %q has a variable %q: is that meant?", e.Name, n)
 			}
 		}

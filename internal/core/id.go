@@ -18,6 +18,7 @@ const (
 	PrefixException = "x"
 	PrefixFreeze    = "fz"
 	PrefixVote      = "v"
+	PrefixReplace   = "rp"
 )
 
 var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)

@@ -32,6 +32,7 @@ type Tx interface {
 	States
 	OwnStates
 	Exceptions
+	Replacements
 	Freezes
 	GuardrailsVersions
 	Votes
@@ -163,6 +164,19 @@ type GuardrailsVersions interface {
 	Guardrails(version int64) (Guardrails, error)
 	GuardrailsVersion() (int64, error)        // the newest, 0 when there is none
 	GuardrailsHistory() ([]Guardrails, error) // newest first, without files
+}
+
+// Replacements stores what people ask to be replaced.
+type Replacements interface {
+	AddReplacement(Replacement) error // Conflict when it is asked for already
+	// Replacements returns those of a project, newest first; open: only those to be done.
+	Replacements(project string, open bool) ([]Replacement, error)
+	// BeginReplacement notes the run that sets out to do it. Conflict when it has ended,
+	// NotFound when the project has none with that ID.
+	BeginReplacement(project, id, run string) error
+	// EndReplacement notes that it was done, or by whom it was taken back. Errors are those
+	// of BeginReplacement.
+	EndReplacement(project, id, takenBack string, at time.Time) error
 }
 
 // Freezes stores freezes that people set; those of configurations are not stored.

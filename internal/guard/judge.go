@@ -16,6 +16,7 @@ const (
 	Immutable    = "immutable"
 	ZeroDowntime = "zero_downtime"
 	Moved        = "moved"
+	Requested    = "replace"
 )
 
 // Verdicts of a check.
@@ -37,6 +38,9 @@ type Rules struct {
 // Exception lets one plan do to an address what protection forbids.
 type Exception struct{ ID, Address string }
 
+// Request is a person's wish that a resource be replaced.
+type Request struct{ ID, Address, By, Reason string }
+
 // Input is a plan with all that judges it.
 type Input struct {
 	Instance string // "web@production"
@@ -48,6 +52,8 @@ type Input struct {
 	Rules    []Rules
 	// Exceptions are those for this instance that have neither expired nor been used.
 	Exceptions []Exception
+	// Requests are those that the plan was made with.
+	Requests []Request
 }
 
 // Verdict is what becomes of a plan.
@@ -80,6 +86,7 @@ func Judge(in Input) Verdict {
 	if replace := in.toReplace(); len(replace) > 0 {
 		return Verdict{Replace: replace}
 	}
+	in.requested(&v)
 	in.stateful(&v)
 	in.immutable(&v)
 	in.zeroDowntime(&v)
@@ -140,7 +147,7 @@ func (in Input) stateful(v *Verdict) {
 			continue
 		}
 		v.add(Stateful, Deny, "%s would %s %s%s. It is protected: stateful = [%q] in %s. %s. If it really has to go: terrace except %s '%s' --for 2h --reason \"…\", which lets one apply do it",
-			in.Instance, what, r.Address, because(r), by.pattern, by.from, advice(r), in.Instance, address)
+			in.Instance, what, r.Address, because(r), by.pattern, by.from, in.advice(r), in.Instance, address)
 	}
 	if clean {
 		v.add(Stateful, Pass, "nothing protected is destroyed, replaced or forgotten")
@@ -168,7 +175,7 @@ func (in Input) immutable(v *Verdict) {
 		case r.Action == "update":
 			v.add(Immutable, Deny, "%s would change %s in place, and the engine did not plan the replacement that it was asked for. It is immutable: immutable = [%q] in %s. Let the code ask for it (replace_triggered_by), or take the pattern out",
 				in.Instance, r.Address, by.pattern, by.from)
-		case r.Action == "replace" && slices.Contains(in.Replaced, r.Address):
+		case r.Action == "replace" && slices.Contains(in.Replaced, r.Address) && in.request(r.Address) == nil:
 			v.add(Immutable, Pass, "%s is replaced instead of changed in place (immutable = [%q] in %s)", r.Address, by.pattern, by.from)
 		}
 	}
@@ -211,8 +218,13 @@ func because(r wire.ResourceChange) string {
 }
 
 // advice is the way that loses nothing.
-func advice(r wire.ResourceChange) string {
+func (in Input) advice(r wire.ResourceChange) string {
+	request := in.request(r.Address)
 	switch {
+	case r.Action == "replace" && request != nil && request.ID == "":
+		return "Nothing was asked for"
+	case r.Action == "replace" && request != nil:
+		return "Take the request back: terrace replace end " + request.ID
 	case r.Action == "forget":
 		return "Leave it in the state"
 	case r.Reason == "replace_because_tainted":

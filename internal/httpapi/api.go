@@ -206,6 +206,7 @@ func (a *API) Handler() http.Handler {
 	a.inventoryRoutes(r)
 	a.accessRoutes(r)
 	a.exceptionRoutes(r)
+	a.replacementRoutes(r)
 	a.approvalRoutes(r)
 	a.keyRoutes(r)
 	a.hookRoutes(r)

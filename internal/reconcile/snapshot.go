@@ -27,6 +27,7 @@ type snapshot struct {
 	configs   map[string]*config.Config // by commit
 	verified  map[string]core.Release   // by environment
 	instances map[[2]string]core.InstanceState
+	replace   map[[2]string]bool    // instances with a resource that somebody wants replaced
 	runs      map[string][]core.Run // by stage, newest first
 	leased    map[string]bool       // stages that hold their environment's lease
 	freezes   []core.Freeze
@@ -44,7 +45,7 @@ const storeBakeEvery = 5 * time.Second
 
 func (w *worker) snapshot(ctx context.Context) (*snapshot, error) {
 	s := &snapshot{rollouts: map[string]core.Rollout{}, stages: map[string]core.Stage{}, configs: map[string]*config.Config{},
-		verified: map[string]core.Release{}, instances: map[[2]string]core.InstanceState{}, runs: map[string][]core.Run{}, leased: map[string]bool{}}
+		verified: map[string]core.Release{}, instances: map[[2]string]core.InstanceState{}, replace: map[[2]string]bool{}, runs: map[string][]core.Run{}, leased: map[string]bool{}}
 	s.Environments = map[string]core.EnvironmentState{}
 	var open []core.Rollout
 	if err := w.Store.View(ctx, func(tx core.Tx) (err error) {
@@ -92,6 +93,13 @@ func (w *worker) snapshot(ctx context.Context) (*snapshot, error) {
 		}
 		if !needInstances {
 			return nil
+		}
+		replacements, err := tx.Replacements(w.project, true)
+		if err != nil {
+			return err
+		}
+		for _, r := range replacements {
+			s.replace[[2]string{r.Stack, r.Environment}] = true
 		}
 		instances, err := tx.Instances(w.project)
 		for _, i := range instances {
@@ -293,7 +301,7 @@ func (w *worker) answer(ctx context.Context, s *snapshot, cfg *config.Config, ro
 		}
 		w.memo[st.ID][stack] = wants
 	}
-	if state.Digest != "" && state.Digest == wants.Digest && state.Unknown == "" {
+	if state.Digest != "" && state.Digest == wants.Digest && state.Unknown == "" && !s.replace[[2]string{stack, st.Environment}] {
 		return promotion.NeedNothing, nil
 	}
 	return promotion.NeedRun, nil

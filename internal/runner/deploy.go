@@ -73,7 +73,7 @@ func (a *attempt) deploy() error {
 // propose plans and asks the server, until that has no objection to how it is done:
 // immutable addresses are replaced (rule 14).
 func (a *attempt) propose(session *engine.Session, recovered int64) (planned wire.Planned, next wire.Next, err error) {
-	for replace := []string(nil); ; {
+	for replace := a.job.Replace; ; {
 		if planned, err = a.plan(session, replace); err != nil {
 			return planned, next, err
 		}
@@ -230,6 +230,9 @@ func (a *attempt) apply(session *engine.Session, did *progress, planned wire.Pla
 	applied, err := session.Apply(a.work)
 	a.gate.open(false)
 	partial := did.partial(planned.Plan)
+	if err != nil {
+		a.anew = did.anew(planned.Plan)
+	}
 	if err == nil && applied.Stored && planned.Own == nil {
 		a.keep(spool.Applied, wire.Applied{Stored: true}) // with what waits in the spool
 	}

@@ -87,6 +87,19 @@ func (p *progress) partial(plan wire.Plan) string {
 	return text
 }
 
+// anew lists what an apply of the plan has replaced so far: a new one is there, whether
+// or not the old one is gone.
+func (p *progress) anew(plan wire.Plan) (addresses []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range plan.Resources {
+		if (r.Action == "replace" || r.Action == "create") && slices.Contains(p.done[r.Address], "Creation") {
+			addresses = append(addresses, r.Address)
+		}
+	}
+	return addresses
+}
+
 // some lists the first few of many.
 func some(names []string) string {
 	const most = 20

@@ -50,6 +50,7 @@ type attempt struct {
 	left     *wire.OwnState // what the stack's own backend has after a partial apply
 
 	hooked   []wire.Hooked // how the hooks of this attempt ended
+	anew     []string      // what was replaced in a partial apply
 	recap    []wire.Recap
 	verified []wire.Probe
 }
@@ -184,7 +185,7 @@ func (a *attempt) perform() error {
 
 // finish tells the server how the run ended.
 func (a *attempt) finish(v *verdict) error {
-	f := wire.Finish{Status: string(v.status), Error: v.problem(), Recap: a.recap, Verified: a.verified, Before: a.hooked, Phases: a.clock.milliseconds(), Own: a.left}
+	f := wire.Finish{Status: string(v.status), Error: v.problem(), Recap: a.recap, Verified: a.verified, Before: a.hooked, Replaced: a.anew, Phases: a.clock.milliseconds(), Own: a.left}
 	if f.Error != nil {
 		f.Error.Message = a.mask.String(shorten(f.Error.Message))
 	}

@@ -41,6 +41,7 @@ var tables = []table{
 	{"own_states", "project, environment, stack", ""},
 	{"exceptions", "id", ""},
 	{"freezes", "id", ""},
+	{"replacements", "id", ""},
 	{"guardrails", "version", ""},
 	{"votes", "seq", "seq"},
 	{"moves", "id", "id"},

@@ -38,6 +38,7 @@ func fillAll(t *testing.T, db *DB) {
 			tx.PutOwnState(core.OwnState{Project: "shop", Stack: "db", Environment: "dev", Backend: "s3", Lineage: "x", Serial: 4, Seen: now}),
 			tx.AddException(core.Exception{ID: "x-1", Project: "shop", Stack: "db", Environment: "dev", Address: "a.b", Reason: "r", By: "user:ana", Created: now, Expires: now.Add(time.Hour)}),
 			tx.AddFreeze(core.Freeze{ID: "fz-1", Project: "shop", From: now, Reason: "r", By: "user:ana", Created: now}),
+			tx.AddReplacement(core.Replacement{ID: "rp-1", Project: "shop", Stack: "db", Environment: "dev", Address: "a.b", By: "user:ana", Created: now}),
 			tx.AddGuardrails(core.Guardrails{Version: 1, Digest: "d", Files: map[string]string{"guardrails.hcl": "# é\x00"}, By: "user:ana", Created: now}),
 			tx.AddVote(core.Vote{ID: "v-1", Project: "shop", Stage: "st-1", Run: "r-1", Stack: "web", Binding: core.Binding{Release: 1, Environment: "dev", Plan: "p"}, By: "user:ana", At: now, Approves: true}),
 			tx.PutInstance(core.InstanceState{Project: "shop", Stack: "old", Environment: "dev"}),

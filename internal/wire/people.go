@@ -216,6 +216,26 @@ type Hooked struct {
 	Last         []string  `json:"last,omitempty" doc:"the last lines of its output"`
 }
 
+// Replace asks for resources to be replaced by the next run of an instance.
+type Replace struct {
+	Addresses []string `json:"addresses" minItems:"1" maxItems:"100" doc:"of resources in its state, with their keys"`
+	Reason    string   `json:"reason,omitempty" maxLength:"1000"`
+}
+
+// Replacement is what somebody asked to be replaced.
+type Replacement struct {
+	ID       string     `json:"id"`
+	Instance string     `json:"instance"`
+	Address  string     `json:"address"`
+	Reason   string     `json:"reason,omitempty"`
+	By       string     `json:"by"`
+	Created  time.Time  `json:"created"`
+	Status   string     `json:"status" enum:"open,done,ended"`
+	Run      string     `json:"run,omitempty" doc:"the run that did it, or last set out to"`
+	Ended    *time.Time `json:"ended,omitempty"`
+	EndedBy  string     `json:"ended_by,omitempty" doc:"who took it back"`
+}
+
 // Recap is what Ansible says of one host.
 type Recap struct {
 	Host        string `json:"host"`
@@ -250,6 +270,8 @@ type ResourceChange struct {
 	Reason  string `json:"reason,omitempty"`
 	// Previous is the address that it had before, when that is another.
 	Previous string `json:"previous_address,omitempty"`
+	// RequestedBy is who asked for its replacement, and why.
+	RequestedBy string `json:"requested_by,omitempty"`
 	// DependsOn are the resources that the plan replaces and that this one depends on,
 	// directly or not.
 	DependsOn []string     `json:"depends_on,omitempty" doc:"which of the replaced resources it depends on, without the keys of count and for_each; 100 at most"`

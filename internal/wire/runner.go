@@ -32,6 +32,8 @@ type Job struct {
 
 	// Destroy plans the destruction of everything (kind destroy).
 	Destroy bool `json:"destroy,omitempty"`
+	// Replace are addresses that people asked to be replaced.
+	Replace []string `json:"replace,omitempty"`
 	// PlanOnly ends after the plan (kind recover: what is there is stored, and a plan shows the rest).
 	PlanOnly bool `json:"plan_only,omitempty"`
 	// Verify is for kind verify: what to ask, again and again every VerifyEvery
@@ -219,6 +221,8 @@ type Finish struct {
 	Recap    []Recap  `json:"recap,omitempty"`
 	Verified []Probe  `json:"verified,omitempty"`
 	Before   []Hooked `json:"before,omitempty"`
+	// Replaced are the addresses that were made anew before an apply ended badly.
+	Replaced []string `json:"replaced,omitempty"`
 	// Phases is how long each phase took, in milliseconds.
 	Phases map[string]int64 `json:"phases,omitempty"`
 	// Own is what is stored after an apply that did not end well, with the stack's own

@@ -36,6 +36,7 @@ type rows struct {
 	active       map[[2]string]core.Run
 	last         map[[2]string]core.Run // the last run of instances that failed
 	own          map[[2]string]core.OwnState
+	replace      map[[2]string][]core.Replacement // to be done
 	newest       *core.Release
 	valid        *core.Release // newest whose configuration holds
 	now          time.Time
@@ -47,7 +48,7 @@ func (s *Service) read(ctx context.Context, project string) (rows, error) {
 		return rows{}, err
 	}
 	r := rows{project: p, instances: map[[2]string]core.InstanceState{}, environments: map[string]core.EnvironmentState{},
-		active: map[[2]string]core.Run{}, last: map[[2]string]core.Run{}, own: map[[2]string]core.OwnState{}}
+		active: map[[2]string]core.Run{}, last: map[[2]string]core.Run{}, own: map[[2]string]core.OwnState{}, replace: map[[2]string][]core.Replacement{}}
 	err = s.Store.View(ctx, func(tx core.Tx) error {
 		r.now = tx.Now()
 		instances, err := tx.Instances(project)
@@ -69,6 +70,14 @@ func (s *Service) read(ctx context.Context, project string) (rows, error) {
 		}
 		for _, o := range own {
 			r.own[[2]string{o.Stack, o.Environment}] = o
+		}
+		replacements, err := tx.Replacements(project, true)
+		if err != nil {
+			return err
+		}
+		for _, p := range replacements {
+			key := [2]string{p.Stack, p.Environment}
+			r.replace[key] = append(r.replace[key], p)
 		}
 		environments, err := tx.Environments(project)
 		if err != nil {
@@ -185,7 +194,7 @@ func (r rows) cell(stack, environment string) wire.InstanceStatus {
 	if own, ok := r.own[key]; ok {
 		cell.Backend, cell.BackendType = "stack", own.Backend
 	}
-	current := cell.Behind == 0 && instance.Release.Number > 0 && instance.Digest != ""
+	current := cell.Behind == 0 && instance.Release.Number > 0 && instance.Digest != "" && len(r.replace[key]) == 0
 	environmentState := r.environments[environment]
 	last, hasLast := r.last[key]
 	switch run, active := r.active[key]; {
@@ -209,6 +218,9 @@ func (r rows) cell(stack, environment string) wire.InstanceStatus {
 		cell.State, cell.Reason = "held", "a hold on "+environment+": "+environmentState.Hold.Reason
 	default:
 		cell.State, cell.Reason = r.pending(environment, instance)
+	}
+	if p := r.replace[key]; len(p) > 0 && cell.State == "behind" {
+		cell.Reason = fmt.Sprintf("%s asked for the replacement of %s%s; the next rollout does it: terrace rollout start", p[0].By, p[0].Address, more(len(p)-1))
 	}
 	return cell
 }
@@ -242,6 +254,13 @@ func (r rows) pending(environment string, instance core.InstanceState) (state, r
 	return "behind", reason
 }
 
+func more(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" and %d more", n)
+}
+
 func firstLine(run core.Run) string {
 	if run.Error == nil {
 		return string(run.Status)
@@ -259,6 +278,12 @@ func (s *Service) why(ctx context.Context, r rows, cfg *config.Config, environme
 		return []string{core.MessageOf(err)}
 	case !w.Ready:
 		return []string{"its inputs need outputs of " + w.WaitsFor + ", which has none yet"}
+	case instance.Digest == w.Digest && len(r.replace[[2]string{stack, environment}]) > 0:
+		var out []string
+		for _, p := range r.replace[[2]string{stack, environment}] {
+			out = append(out, fmt.Sprintf("%s asked for the replacement of %s", p.By, p.Address))
+		}
+		return out
 	case instance.Digest == w.Digest:
 		if cell.State == "behind" || cell.State == "waiting" || cell.State == "held" {
 			cell.State = "up_to_date"

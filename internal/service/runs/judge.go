@@ -112,7 +112,7 @@ func (s *Service) Forgotten(ctx context.Context, project, stack, environment str
 	}
 	var judged guard.Verdict
 	if err := s.Store.View(ctx, func(tx core.Tx) (err error) {
-		judged, err = s.judge(tx, run, planned, l)
+		judged, err = s.judge(tx, run, planned, nil, l)
 		return err
 	}); err != nil {
 		return nil, err
@@ -123,17 +123,21 @@ func (s *Service) Forgotten(ctx context.Context, project, stack, environment str
 	return judged.Used, nil
 }
 
-// judge is rules 12 to 14, and the proof that rule 27 asks of what got another name.
-func (s *Service) judge(tx core.Tx, run core.Run, planned wire.Planned, l law.Law) (guard.Verdict, error) {
+// judge is rules 12 to 14, and the proof that rule 27 asks of what got another name. asked
+// are the replacements that the plan was made with because people want them.
+func (s *Service) judge(tx core.Tx, run core.Run, planned wire.Planned, asked []core.Replacement, l law.Law) (guard.Verdict, error) {
 	instance, err := tx.Instance(run.Project, run.Stack, run.Environment)
 	if err != nil {
 		return guard.Verdict{}, err
 	}
 	in := guard.Input{Instance: run.Instance(), Plan: planned.Plan, Replaced: planned.Replaced, Rules: l.Protection(run.Stack, instance.MovedFrom)}
+	for _, r := range asked {
+		in.Requests = append(in.Requests, guard.Request{ID: r.ID, Address: r.Address, By: r.By, Reason: r.Reason})
+	}
 	if run.ID != "" && run.Kind == core.KindDeploy && instance.MovedFrom != "" {
 		in.MovedFrom = core.InstanceName(instance.MovedFrom, run.Environment)
 	}
-	if len(in.Rules) == 0 && in.MovedFrom == "" {
+	if len(in.Rules) == 0 && in.MovedFrom == "" && len(in.Requests) == 0 {
 		return guard.Verdict{}, nil
 	}
 	all, err := tx.Exceptions(run.Project)

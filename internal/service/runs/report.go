@@ -144,6 +144,16 @@ func (s *Service) job(ctx context.Context, p core.Project, instance core.Instanc
 	}
 	job.Source.Path, job.Variables, job.VarFiles = w.Inputs.Path, w.Inputs.Variables, w.Inputs.VarFiles
 	job.Backend.Config = w.Inputs.Backend
+	if err := s.Store.View(ctx, func(tx core.Tx) error {
+		wanted, err := requests(tx, run)
+		for _, r := range wanted {
+			job.Replace = append(job.Replace, r.Address)
+		}
+		slices.Sort(job.Replace)
+		return err
+	}); err != nil {
+		return wire.Job{}, err
+	}
 	for _, name := range w.Inputs.Sensitive {
 		var text string
 		if json.Unmarshal(w.Inputs.Variables[name], &text) == nil && text != "" {
@@ -256,7 +266,11 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		if err := s.still(tx, run, l); err != nil {
 			return err
 		}
-		judged, err := s.judge(tx, run, planned, l)
+		replacing, err := asked(tx, run, planned)
+		if err != nil {
+			return err
+		}
+		judged, err := s.judge(tx, run, planned, replacing, l)
 		if err != nil {
 			return err
 		}
@@ -271,6 +285,7 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 			return err
 		}
 		planned := planned
+		planned.Plan = sign(planned.Plan, replacing)
 		planned.Checks = slices.Concat(planned.Checks, judged.Checks)
 		for _, b := range blasts {
 			planned.Checks = append(planned.Checks, b.Check(run.Instance(), planned.Plan))
@@ -319,6 +334,12 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 			if err := s.proved(tx, run); err != nil {
 				return err
 			}
+			if err := begin(tx, run, replacing); err != nil {
+				return err
+			}
+			if err := replaced(tx, run, true, nil); err != nil { // the engine knows none of them
+				return err
+			}
 			return tx.UpdateRun(run, run.Status)
 		}
 		if left := before.left(planned.Before); len(left) > 0 {
@@ -329,6 +350,9 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		}
 		next.Do = "apply"
 		if err := use(tx, run, judged.Used); err != nil {
+			return err
+		}
+		if err := begin(tx, run, replacing); err != nil {
 			return err
 		}
 		instance, err := tx.Instance(run.Project, run.Stack, run.Environment)
@@ -442,11 +466,7 @@ func (s *Service) Applied(ctx context.Context, c Caller, id string, applied wire
 		project, err = tx.Project(run.Project)
 		return err
 	}
-	do := s.Store.View
-	if applied.Own != nil {
-		do = s.Store.Update
-	}
-	if err := do(ctx, func(tx core.Tx) error {
+	if err := s.Store.Update(ctx, func(tx core.Tx) error {
 		if err := read(tx); err != nil {
 			return err
 		}
@@ -456,6 +476,9 @@ func (s *Service) Applied(ctx context.Context, c Caller, id string, applied wire
 		}
 		if !run.Applied {
 			return core.Errorf(core.Conflict, "%s was not told to apply", id)
+		}
+		if err := replaced(tx, run, true, nil); err != nil {
+			return err
 		}
 		return s.see(tx, run, applied.Own)
 	}); err != nil {
@@ -598,6 +621,9 @@ func (s *Service) Finish(ctx context.Context, c Caller, id string, f wire.Finish
 			}
 		}
 		if err := s.see(tx, run, f.Own); err != nil {
+			return err
+		}
+		if err := replaced(tx, run, false, f.Replaced); err != nil {
 			return err
 		}
 		if to == core.RunSucceeded && run.Status == core.RunChecking && run.Kind != core.KindRecover && !run.NoChanges {

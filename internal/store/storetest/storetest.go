@@ -52,6 +52,7 @@ func Run(t *testing.T, open Open) {
 		{"locks", locks},
 		{"held", held},
 		{"exceptions", exceptions},
+		{"replacements", replacements},
 		{"freezes", freezes},
 		{"guardrails", guardrails},
 		{"votes", votes},
