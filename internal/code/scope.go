@@ -11,7 +11,6 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
-	"github.com/zclconf/go-cty/cty/function"
 
 	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/statefile"
@@ -28,7 +27,6 @@ type scope struct {
 	each     each // of the call
 	children map[string]*scope
 	known    map[string]cty.Value // var.NAME, local.NAME, output NAME, TYPE.NAME
-	fns      map[string]function.Function
 }
 
 // each is what count and for_each give inside of what is repeated.

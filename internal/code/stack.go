@@ -21,8 +21,8 @@ type Stack struct {
 	variables map[string]cty.Value
 	held      map[string][]statefile.Instance // by module and block
 	places    map[string]spot                 // by address
-	work      int // bytes of values
-	scopes    int // module instances
+	work      int                             // bytes of values
+	scopes    int                             // module instances
 	fns       map[string]function.Function
 	written   map[[2]string]parity.Expression
 	given     map[string]map[string]parity.Expression

@@ -320,9 +320,7 @@ func (s *scenario) state(t *testing.T, text string) statefile.File {
 			t.Fatalf("%v: %s", err, raw)
 		}
 		f.Resources = append(f.Resources, one.Resources...)
-		for _, word := range regexp.MustCompile(`hidden-[a-z0-9]+`).FindAllString(m[2], -1) {
-			s.secrets = append(s.secrets, word)
-		}
+		s.secrets = append(s.secrets, regexp.MustCompile(`hidden-[a-z0-9]+`).FindAllString(m[2], -1)...)
 	}
 	return f
 }
