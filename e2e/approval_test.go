@@ -3,6 +3,10 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -173,6 +177,119 @@ func TestRejectionStops(t *testing.T) {
 	dan.run("approve", web.Run)
 	r = w.ends(first)
 	w.wants(r, "succeeded", "dev succeeded", "production succeeded")
+}
+
+// Somebody in a browser is who asked for the link: the author stays the author there, and
+// nobody votes twice. A form from another site is refused.
+func TestApprovingInABrowser(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.park("", "approval {\n    count  = 2\n    others = true\n  }", "")
+	w.stack("web", "one", "")
+	first := w.repo.Commit("One")
+	w.repo.Push()
+	ana, bob, cyd := w.as("ana"), w.as("bob"), w.as("cyd")
+	w.add("park")
+	web := w.waiting("web@production")
+	vote := func(who *world, origin string) (int, string) {
+		jar, err := cookiejar.New(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		browser := &http.Client{Jar: jar}
+		do := func(method, url string, form url.Values) (int, string) {
+			req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(form.Encode()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			req.Header.Set("Origin", origin)
+			resp, err := browser.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = resp.Body.Close() }()
+			text, err := io.ReadAll(resp.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return resp.StatusCode, string(text)
+		}
+		do(http.MethodGet, strings.TrimSpace(who.run("browse")), nil)
+		return do(http.MethodPost, w.url+"/runs/"+web.Run+"/vote", url.Values{"run": {web.Run}, "plan": {web.Binding.Plan}, "verdict": {"approve"}, "reason": {"in a browser"}})
+	}
+	status, text := vote(ana, w.url)
+	if status != http.StatusForbidden {
+		t.Errorf("the author: %d", status)
+	}
+	says(t, "the author", text, "ana wrote the commit")
+	if status, _ := vote(bob, "https://elsewhere.example"); status != http.StatusForbidden {
+		t.Errorf("from another site: %d", status)
+	}
+	bob.run("approve", web.Run)
+	if status, text := vote(bob, w.url); status != http.StatusConflict {
+		t.Errorf("twice: %d\n%s", status, text)
+	}
+	if status, text := vote(cyd, w.url); status != http.StatusOK {
+		t.Errorf("another one: %d\n%s", status, text)
+	}
+	w.wants(w.ends(first), "succeeded", "dev succeeded", "production succeeded")
+}
+
+// A push beside an approval: what is applied is what was approved, of the release that it
+// was approved for, or nothing; the newer release asks for itself.
+func TestAPushBesideAnApproval(t *testing.T) {
+	t.Parallel()
+	for _, pushFirst := range []bool{true, false} {
+		t.Run(fmt.Sprint("push first: ", pushFirst), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.park("", "approval {\n  }", "")
+			w.stack("web", "one", "")
+			first := w.repo.Commit("One")
+			w.repo.Push()
+			w.add("park")
+			web := w.waiting("web@production")
+			w.stack("web", "two", "")
+			second := w.repo.Commit("Two")
+			if pushFirst {
+				w.push()
+				_, _, _ = w.try("approve", web.Run) // it may come too late
+			} else {
+				w.run("approve", web.Run)
+				w.push()
+			}
+			w.eventually("the second release to ask for itself", func() bool {
+				for _, a := range ask[[]approval](w, "approve", "--all") {
+					if a.Instance == "web@production" && a.Run != web.Run {
+						return len(a.Votes) == 0
+					}
+				}
+				return false
+			})
+			shown := ask[run](w, "run", "show", web.Run)
+			switch shown.Status {
+			case "succeeded":
+				if said := w.output("web@production", "said"); said != "one in production" {
+					t.Errorf("production says %v", said)
+				}
+			case "superseded":
+				if out, _, code := w.try("state", "pull", "web@production"); code == 0 {
+					t.Errorf("nothing was approved, and production has %s", out)
+				}
+			default:
+				t.Errorf("the first run is %s", shown.Status)
+			}
+			if shown.Release.Commit != first {
+				t.Errorf("it is of %s", shown.Release.Commit)
+			}
+			w.run("approve", "production")
+			w.wants(w.ends(second), "succeeded", "dev succeeded", "production succeeded")
+			if said := w.output("web@production", "said"); said != "two in production" {
+				t.Errorf("production says %v", said)
+			}
+		})
+	}
 }
 
 // Any change voids: of the state while it waits, and of the plan between the approval and

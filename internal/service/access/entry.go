@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"strings"
 	"sync"
 	"time"
 )
@@ -23,9 +24,10 @@ type entry struct {
 	until  time.Time
 }
 
-// NewEntry makes a code that Redeem exchanges, once, for a token of the browser's own.
+// NewEntry makes a code that Redeem exchanges, once, for a token of the browser's own. It is
+// called as whoever asked for it: somebody who approves in a browser is nobody else there.
 func (s *Service) NewEntry(ctx context.Context, by string) (code string, err error) {
-	_, secret, err := s.NewToken(ctx, by, "browser", 30*24*time.Hour)
+	_, secret, err := s.NewToken(ctx, by, strings.TrimPrefix(by, "user:"), 30*24*time.Hour)
 	if err != nil {
 		return "", err
 	}
