@@ -58,6 +58,8 @@ func TestRequests(t *testing.T) {
 		"POST /api/v1/projects/shop/states/dev/web/push RAW":      func() error { _, err := c.PushState(ctx, "shop", "dev", "web", []byte("RAW")); return err },
 		`PUT /api/v1/projects/shop/secrets/dev/KEY {"value":"v"}`: func() error { return c.SetSecret(ctx, "shop", "dev", "KEY", "v") },
 		"DELETE /api/v1/projects/shop/environments/dev/hold":      func() error { return c.Unhold(ctx, "shop", "dev") },
+		"DELETE /api/v1/projects/shop/freezes?environment=dev":    func() error { _, err := c.Unfreeze(ctx, "shop", "dev"); return err },
+		"DELETE /api/v1/projects/shop/freezes/fz-1":               func() error { _, err := c.LiftFreeze(ctx, "shop", "fz-1"); return err },
 		"DELETE /api/v1/projects/shop/exceptions/x-1":             func() error { return c.EndException(ctx, "shop", "x-1") },
 		"POST /api/v1/runs/r-1/recovered STATE":                   func() error { return c.Recovered(ctx, "r-1", []byte("STATE")) },
 		`POST /api/v1/runs/r-1/phase {"status":"planning"}`:       func() error { return c.Phase(ctx, "r-1", "planning") },

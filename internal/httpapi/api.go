@@ -207,6 +207,7 @@ func (a *API) Handler() http.Handler {
 	a.accessRoutes(r)
 	a.exceptionRoutes(r)
 	a.replacementRoutes(r)
+	a.freezeRoutes(r)
 	a.approvalRoutes(r)
 	a.keyRoutes(r)
 	a.hookRoutes(r)

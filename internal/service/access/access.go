@@ -203,25 +203,20 @@ func (s *Service) Unhold(ctx context.Context, by, project, environment string) e
 
 func (s *Service) hold(ctx context.Context, by, project, environment string, change func(core.Tx) (*core.Hold, error), kind string) error {
 	err := s.Store.Update(ctx, func(tx core.Tx) error {
-		known, err := tx.Environments(project)
+		if err := known(tx, project, environment); err != nil {
+			return err
+		}
+		e, err := tx.Environment(project, environment)
 		if err != nil {
 			return err
 		}
-		var names []string
-		for _, e := range known {
-			names = append(names, e.Name)
-			if e.Name != environment {
-				continue
-			}
-			if e.Hold, err = change(tx); err != nil {
-				return err
-			}
-			if err := tx.PutEnvironment(e); err != nil {
-				return err
-			}
-			return tx.AddEvent(core.Event{By: by, Kind: kind, Project: project, On: environment})
+		if e.Hold, err = change(tx); err != nil {
+			return err
 		}
-		return core.Errorf(core.NotFound, "%s has no environment %q; it has: %s", project, environment, strings.Join(names, ", "))
+		if err := tx.PutEnvironment(e); err != nil {
+			return err
+		}
+		return tx.AddEvent(core.Event{By: by, Kind: kind, Project: project, On: environment})
 	})
 	s.Bus.Changed(project)
 	return err
