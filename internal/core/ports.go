@@ -85,8 +85,8 @@ type Rollouts interface {
 	SetRolloutCancel(id string) error
 
 	Stage(id string) (Stage, error)
-	// UpdateStage writes Status, WaitsFor, Waits, Skips, Fence, Started, Finished and Baked where
-	// the stored status is from; Conflict otherwise.
+	// UpdateStage writes Status, WaitsFor, Waits, Skips, Fence, Started, Finished, Baked and
+	// Withdrawn where the stored status is from; Conflict otherwise.
 	UpdateStage(s Stage, from StageStatus) error
 
 	// Environments returns the environments of a project that were ever seen.

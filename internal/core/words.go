@@ -149,6 +149,9 @@ type Stage struct {
 	Started     time.Time
 	Finished    time.Time
 	Baked       time.Duration // of the bake, as accrued by a monotonic clock (rule 17)
+	// Withdrawn: it succeeded, and a rollback took the environment back behind its release
+	// since, so that nothing goes on from it (rule 21).
+	Withdrawn bool
 }
 
 // HoldKind says who set a hold, and so what passes it.

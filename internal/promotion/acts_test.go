@@ -30,6 +30,8 @@ func (w *world) act(d Decision, fresh bool) bool {
 		return w.setStage(d)
 	case SetRollout:
 		return w.setRollout(d)
+	case Rollback:
+		return w.rollBackByItself(d)
 	case SetHold:
 		h := d.Hold
 		w.envs[d.Environment].Hold = &h
@@ -42,8 +44,11 @@ func (w *world) act(d Decision, fresh bool) bool {
 func (w *world) admit(d Admit) bool {
 	ro, st := w.stage(d.Stage)
 	e := w.envs[d.Environment]
-	if e.Stage != "" || st.Status != core.StageWaiting || e.Entered > ro.Release.Number {
+	if e.Stage != "" || st.Status != core.StageWaiting || !ro.goesBack() && e.Entered > ro.Release.Number {
 		return false
+	}
+	if (d.Hold != nil) != ro.goesBack() {
+		w.t.Fatalf("%s (%q) enters %s with the hold %v", ro.ID, ro.Kind, d.Environment, d.Hold)
 	}
 	if why := w.closed(ro, st); why != "" {
 		return false // a gate closed since the snapshot; fresh ones are not refused, see reconcile
@@ -63,7 +68,8 @@ func (w *world) admit(d Admit) bool {
 	if len(d.Behind) > 0 {
 		e.Ahead, e.AheadOf = ro.Release.Number, d.Behind
 	}
-	e.Stage, e.Entered = st.ID, ro.Release.Number
+	w.entered(e, ro, d.Hold)
+	e.Stage = st.ID
 	st.Status, st.WaitsFor, st.Waits = core.StageRunning, "", nil
 	return true
 }
@@ -79,8 +85,11 @@ func (w *world) closed(ro *Rollout, st *Stage) string {
 	case ro.Release.Invalid != "":
 		return "invalid"
 	case w.skipped(st, core.GateHold):
-	case e.Hold != nil && e.Hold.Kind != core.HoldFailure:
+	case e.Hold != nil && e.Hold.Kind == core.HoldRollback && (!ro.goesBack() || !ro.Manual):
+		return "held by a rollback"
+	case e.Hold != nil && e.Hold.Kind == core.HoldPerson:
 		return "held by a person"
+	case ro.goesBack():
 	case e.Hold != nil && !ro.Manual && ro.Release.Number <= e.Hold.Release:
 		return "held by a failure"
 	}
@@ -98,7 +107,7 @@ func (w *world) passed(ro *Rollout, env string) bool {
 		if st.Status == core.StageFailed || st.Status == core.StageErrored || st.Status == core.StageCancelled {
 			return false
 		}
-		if st.Status == core.StageSucceeded {
+		if st.Status == core.StageSucceeded && !w.withdrawn[st.ID] {
 			return true
 		}
 	}
@@ -107,6 +116,9 @@ func (w *world) passed(ro *Rollout, env string) bool {
 
 // hopeless reports whether a waiting stage can never enter.
 func (w *world) hopeless(ro *Rollout, st *Stage) bool {
+	if ro.goesBack() {
+		return false
+	}
 	if w.envs[st.Config.Name].Entered > ro.Release.Number {
 		return true
 	}
@@ -125,9 +137,16 @@ func (w *world) hopeless(ro *Rollout, st *Stage) bool {
 	return false
 }
 
-// goesFirst finds an older release that has to enter a stage's environment before it.
+// goesFirst finds an older release that has to enter a stage's environment before it, or a
+// rollback.
 func (w *world) goesFirst(ro *Rollout, st *Stage) *Rollout {
 	for _, o := range w.open() {
+		if other := o.stage(st.Config.Name); o.goesBack() && o != ro && other != nil && other.Status == core.StageWaiting && !o.Cancel {
+			return o
+		}
+		if ro.goesBack() {
+			continue
+		}
 		if o.Release.Number >= ro.Release.Number || o.Cancel {
 			continue
 		}
@@ -150,7 +169,7 @@ func (w *world) start(d Start, fresh bool) bool {
 	}
 	busy := 0
 	for _, r := range w.unfinished() {
-		if r.Stack == d.Stack && r.Environment == env && (r.Kind == core.KindVerify) == (d.Kind == core.KindVerify) {
+		if r.Stack == d.Stack && r.Environment == env && (r.Kind == d.Kind || !r.Kind.OnlyLooks() && !d.Kind.OnlyLooks()) {
 			return false
 		}
 		if r.Stage == d.Stage && r.Kind != core.KindVerify && r.Status != core.RunAwaitingApproval {
@@ -166,7 +185,16 @@ func (w *world) start(d Start, fresh bool) bool {
 			w.t.Fatalf("rule 27: %s@%s is destroyed, which is %s of release %d", d.Stack, env, stack, ro.Release.Number)
 		}
 	}
-	if d.Kind != core.KindVerify {
+	switch d.Kind {
+	case core.KindVerify:
+		if st.Status != core.StageBaking {
+			w.t.Fatalf("a watch without a bake: %s is %s", st.ID, st.Status)
+		}
+	case core.KindPreview:
+		if !ro.automatic() || slices.ContainsFunc(w.runsOf(st.ID), func(r *core.Run) bool { return r.Applied }) {
+			w.t.Fatalf("rule 21: a preview of %s in %s", d.Stack, st.ID)
+		}
+	default:
 		if why := w.shut(st); fresh && why != "" {
 			w.t.Fatalf("rule 24: a %s run was started in %s, which is %s", d.Kind, env, why)
 		}
@@ -182,8 +210,6 @@ func (w *world) start(d Start, fresh bool) bool {
 				w.t.Fatalf("rules 10 and 27: %s of %s@%s before %s is done", d.Kind, d.Stack, env, stack)
 			}
 		}
-	} else if st.Status != core.StageBaking {
-		w.t.Fatalf("a watch without a bake: %s is %s", st.ID, st.Status)
 	}
 	w.runs = append(w.runs, &core.Run{ID: w.id("r"), Stage: d.Stage, Rollout: d.Rollout, Stack: d.Stack, Environment: env, Kind: d.Kind,
 		Status: core.RunQueued, Release: ro.Release})
@@ -212,7 +238,7 @@ func (w *world) moveInstance(d Move, fresh bool) bool {
 
 func (w *world) supersede(d Supersede, fresh bool) bool {
 	ro, st := w.stage(d.Stage)
-	if d.By < ro.Release.Number {
+	if d.By < ro.Release.Number && !ro.goesBack() {
 		w.t.Fatalf("release %d superseded by an older one, %d", ro.Release.Number, d.By)
 	}
 	if fresh && st.Status.HoldsLease() {
@@ -313,14 +339,14 @@ func (w *world) mayEnd(ro *Rollout, st *Stage, status core.StageStatus) {
 		}
 		if want := c.stacks[stack]; want != 0 && in.version != want {
 			w.t.Fatalf("%s succeeded with %s@%s at version %d, not %d", st.ID, stack, env, in.version, want)
-		} else if want == 0 && in.exists {
+		} else if want == 0 && in.exists && !w.stays(ro, newest[stack+string(core.KindDestroy)]) {
 			w.t.Fatalf("rule 27: %s succeeded while %s@%s, which left, exists", st.ID, stack, env)
 		}
 		if r := newest[stack+string(core.KindVerify)]; r != nil && r.Status != core.RunSucceeded && r.Status != core.RunCancelled {
 			w.t.Fatalf("rules 16 and 17: %s succeeded though its watch %s ended as %s", st.ID, r.ID, r.Status)
 		}
 	}
-	if status == core.StageSucceeded && len(newest) > 0 && st.Baked < st.Config.Bake && !w.skipped(st, core.GateBake) {
+	if status == core.StageSucceeded && len(newest) > 0 && !onlyPreviews(newest) && st.Baked < st.Config.Bake && !w.skipped(st, core.GateBake) {
 		w.t.Fatalf("rule 17: %s succeeded after %s of a bake of %s", st.ID, st.Baked, st.Config.Bake)
 	}
 }
@@ -340,7 +366,8 @@ func (w *world) endStage(ro *Rollout, st *Stage, status core.StageStatus) {
 		e.Stage = ""
 	}
 	if status == core.StageSucceeded {
-		e.Verified = max(e.Verified, ro.Release.Number)
+		e.Verified = ro.Release.Number
+		w.history[st.Config.Name] = append(w.history[st.Config.Name], ro.Release.Number)
 		if e.Hold != nil && e.Hold.Kind == core.HoldFailure && e.Hold.Release <= ro.Release.Number {
 			e.Hold = nil
 		}

@@ -56,7 +56,7 @@ func verifiedUpstream(d *decider, p place) (all []core.Wait) {
 		case up == nil || !up.Status.Terminal():
 			all = append(all, upstreamWait(name, p.number()))
 		default:
-			all = append(all, deadEndWait(name, ended(up.Status), p.number()))
+			all = append(all, deadEndWait(name, ended(up), p.number()))
 		}
 	}
 	return all
@@ -64,12 +64,15 @@ func verifiedUpstream(d *decider, p place) (all []core.Wait) {
 
 const aSandbox = "is a sandbox and never feeds a promotion"
 
-// verified reports whether a rollout's release has passed an environment.
+// verified reports whether a rollout's release has passed an environment, and was not
+// rolled back from there since.
 func (d *decider) verified(ro *Rollout, name string) bool {
 	if up := ro.stage(name); up != nil {
 		switch up.Status {
 		case core.StageSucceeded:
-			return true
+			if !up.Withdrawn {
+				return true
+			}
 		case core.StageFailed, core.StageErrored, core.StageCancelled:
 			return false // what was true before this rollout tried is not known to hold any more
 		}
@@ -99,7 +102,7 @@ func (d *decider) unreachableIn(ro *Rollout, st *Stage, depth int) (name, why st
 		case up == nil:
 			return name, "this release does not go through"
 		case up.Status.Terminal():
-			return name, ended(up.Status)
+			return name, ended(up)
 		case up.Status == core.StageWaiting && depth > 0:
 			if further, why := d.unreachableIn(ro, up, depth-1); further != "" {
 				return name, "waits for " + further + ", which " + why
@@ -119,10 +122,13 @@ func (ro *Rollout) stage(environment string) *Stage {
 	return nil
 }
 
-func ended(s core.StageStatus) string {
-	switch s {
+// ended says of a stage that is over why what comes after it does not begin.
+func ended(st *Stage) string {
+	switch st.Status {
 	case core.StageCancelled, core.StageSuperseded:
-		return "was " + string(s)
+		return "was " + string(st.Status)
+	case core.StageSucceeded:
+		return "was rolled back since"
 	}
-	return string(s)
+	return string(st.Status)
 }

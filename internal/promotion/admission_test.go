@@ -117,7 +117,10 @@ func TestRule22_Holds(t *testing.T) {
 		{"the correction passes", on(core.HoldFailure, 3, ro(4, in("dev", waiting))), []string{"admit 4.dev"}, nil},
 		{"a person who asks on purpose passes", on(core.HoldFailure, 3, ro(3, manual, in("dev", waiting))), []string{"admit 3.dev"}, nil},
 		{"nobody passes a person's hold", on(core.HoldPerson, 0, ro(4, manual, in("dev", waiting))), nil, map[string]string{"4.dev": "a hold on dev: because"}},
-		{"nor a rollback's", on(core.HoldRollback, 0, ro(4, manual, in("dev", waiting))), nil, nil},
+		{"also no rollback", on(core.HoldPerson, 0, ro(2, back(3, 1), in("dev", waiting))), nil, map[string]string{"2.dev": "a hold on dev: because"}},
+		{"nor a rollback's", on(core.HoldRollback, 3, ro(4, manual, in("dev", waiting))), nil, nil},
+		{"but for another rollback", on(core.HoldRollback, 3, ro(2, back(3, 1), in("dev", waiting))), []string{"admit 2.dev and hold it for 3: " + byAna}, nil},
+		{"that a person asks for", on(core.HoldRollback, 3, ro(2, backByItself(3), in("dev", waiting))), nil, map[string]string{"2.dev": "a hold on dev: because"}},
 	})
 }
 

@@ -37,10 +37,18 @@ func env(name string, options ...func(*core.EnvironmentState)) func(*Snapshot) {
 }
 
 func entered(n int64) func(*core.EnvironmentState) {
-	return func(e *core.EnvironmentState) { e.Entered = n }
+	return func(e *core.EnvironmentState) { e.Entered, e.Present = n, n }
 }
 func verifiedAt(n int64) func(*core.EnvironmentState) {
-	return func(e *core.EnvironmentState) { e.Verified, e.Entered = n, max(e.Entered, n) }
+	return func(e *core.EnvironmentState) { e.Verified, e.Entered, e.Present = n, max(e.Entered, n), n }
+}
+
+// presentIs is what a rollback leaves, after entered or verifiedAt.
+func presentIs(n int64) func(*core.EnvironmentState) {
+	return func(e *core.EnvironmentState) { e.Present = n }
+}
+func undone(n int64) func(*core.EnvironmentState) {
+	return func(e *core.EnvironmentState) { e.Undone = n }
 }
 func held(kind core.HoldKind, release int64) func(*core.EnvironmentState) {
 	return func(e *core.EnvironmentState) {
@@ -63,11 +71,28 @@ func ro(number int64, options ...func(*Rollout)) func(*Snapshot) {
 			st.ID = strings.TrimPrefix(r.ID, "ro") + "." + st.Config.Name
 			if st.Status.HoldsLease() {
 				e := s.Environments[st.Config.Name]
-				e.Name, e.Stage, e.Entered = st.Config.Name, st.ID, max(e.Entered, number)
+				e.Name, e.Stage, e.Entered, e.Present = st.Config.Name, st.ID, max(e.Entered, number), max(e.Present, number)
+				if r.goesBack() {
+					e.Present = number
+				}
 				s.Environments[st.Config.Name] = e
 			}
 		}
 		s.Rollouts = append(s.Rollouts, r)
+	}
+}
+
+// back makes it a rollback of a person, backByItself one of the server's. A later one has
+// a greater number of minutes.
+func back(from int64, minutes time.Duration) func(*Rollout) {
+	return func(r *Rollout) {
+		r.Kind, r.Manual, r.From, r.By, r.Reason = core.RolloutRollback, true, from, "user:ana", "it is slow"
+		r.Created = noon.Add(minutes * time.Minute)
+	}
+}
+func backByItself(from int64) func(*Rollout) {
+	return func(r *Rollout) {
+		r.Kind, r.From, r.By, r.Reason = core.RolloutRollback, from, "server", "the verification of web@dev said no"
 	}
 }
 
@@ -90,8 +115,12 @@ func in(environment string, status core.StageStatus, options ...func(*Stage)) fu
 func after(names ...string) func(*Stage) { return func(s *Stage) { s.Config.After = names } }
 func every(s *Stage)                     { s.Config.Every = true }
 func sandbox(s *Stage)                   { s.Config.Sandbox = true }
-func appliedBefore(s *Stage)             { s.Applied, s.Ran = true, true }
-func parallel(n int) func(*Stage)        { return func(s *Stage) { s.Parallel = n } }
+func withdrawn(s *Stage)                 { s.Withdrawn = true }
+func auto(before int64) func(*Stage) {
+	return func(s *Stage) { s.Config.AutoRollback, s.Before = true, before }
+}
+func appliedBefore(s *Stage)      { s.Applied, s.Ran = true, true }
+func parallel(n int) func(*Stage) { return func(s *Stage) { s.Parallel = n } }
 func bakes(whole, baked time.Duration) func(*Stage) {
 	return func(s *Stage) { s.Config.Bake, s.Baked, s.Ran = whole, baked, true }
 }
@@ -108,6 +137,9 @@ func stack(name string, options ...func(*Instance)) func(*Stage) {
 				r.ID = "r-" + name
 			}
 		}
+		if i.Preview != nil {
+			i.Preview.ID = "p-" + name
+		}
 		s.Instances = append(s.Instances, i)
 	}
 }
@@ -121,6 +153,13 @@ func isUnknown(i *Instance)  { i.Unknown = true }
 func isRemoved(i *Instance)  { i.Removed = true }
 func hasVerify(i *Instance)  { i.Verify = true }
 func hasApplied(i *Instance) { i.Run.Applied = true }
+func saidNo(i *Instance) {
+	i.Run.Applied, i.Run.Refuted, i.Run.Message = true, true, "verification failed: http://web: 500\nSee the log."
+}
+func looked(status core.RunStatus) func(*Instance) {
+	return func(i *Instance) { i.Preview = &Run{Kind: core.KindPreview, Status: status} }
+}
+func watchSaidNo(r *Run) { r.Refuted = true }
 func inconclusive(i *Instance) {
 	i.Run.Code, i.Run.Message = core.CodeInconclusive, "no answer within 2m.\nSee the log."
 }
@@ -162,7 +201,12 @@ func decided(s Snapshot) []string {
 func words(d Decision) string {
 	switch d := d.(type) {
 	case Admit:
+		if d.Hold != nil {
+			return fmt.Sprintf("admit %s and hold it for %d: %s", d.Stage, d.Hold.Release, d.Hold.Reason)
+		}
 		return "admit " + d.Stage
+	case Rollback:
+		return fmt.Sprintf("roll %s back from %d to %d: %s", d.Environment, d.From, d.To, d.Reason)
 	case Start:
 		return fmt.Sprintf("start %s %s in %s", d.Kind, d.Stack, d.Stage)
 	case Move:
@@ -183,6 +227,9 @@ func words(d Decision) string {
 	case SetRollout:
 		return fmt.Sprintf("%s is %s", d.Rollout, d.Status)
 	case SetHold:
+		if d.Hold.Kind == core.HoldRollback {
+			return fmt.Sprintf("hold %s for %d: %s", d.Environment, d.Hold.Release, d.Hold.Reason)
+		}
 		return fmt.Sprintf("hold %s for %d", d.Environment, d.Hold.Release)
 	}
 	return fmt.Sprintf("%#v", d)

@@ -20,7 +20,22 @@ func Decide(s Snapshot, now time.Time) []Decision {
 	for i := range d.Rollouts {
 		d.end(&d.Rollouts[i])
 	}
-	return append(d.admits, d.out...)
+	return append(d.entering(), d.out...)
+}
+
+// entering are the admissions. A rollback takes back what others go on from, so that they
+// are asked about again after it.
+func (d *decider) entering() []Decision {
+	var back []Decision
+	for _, x := range d.admits {
+		if x.(Admit).Hold != nil {
+			back = append(back, x)
+		}
+	}
+	if back != nil {
+		return back
+	}
+	return d.admits
 }
 
 // decider collects decisions. Its snapshot is never changed: each call decides one
@@ -84,14 +99,19 @@ func (d *decider) environment(name string) {
 	holders, waiting := d.places(name)
 	next := d.queue(name, waiting, holders)
 	for _, h := range holders {
-		if next != nil && d.givesWay(h, *next) {
+		switch {
+		case next == nil || h.ro.Cancel:
+			d.work(h)
+		case next.ro.goesBack():
+			d.leave(h, *next)
+		case d.givesWay(h, *next):
 			d.supersede(h, next.number())
-			continue
+		default:
+			d.work(h)
 		}
-		d.work(h)
 	}
 	if next != nil && len(holders) == 0 && d.Environments[name].Stage == "" {
-		d.admits = append(d.admits, Admit{Rollout: next.ro.ID, Stage: next.st.ID, Environment: name, Behind: d.behind(*next)})
+		d.admits = append(d.admits, Admit{Rollout: next.ro.ID, Stage: next.st.ID, Environment: name, Behind: d.behind(*next), Hold: d.rollbackHold(*next)})
 	}
 }
 

@@ -21,7 +21,10 @@ func worst(sum summary) core.StageStatus {
 
 // endStage ends a stage that has the lease, which gives the lease back.
 func (d *decider) endStage(p place, status core.StageStatus) {
-	if status != core.StageSucceeded {
+	if status == core.StageFailed {
+		d.rollBack(p)
+	}
+	if status != core.StageSucceeded && !d.holdTells(p, status) {
 		d.holdFor(p)
 	}
 	d.set(p, status)
@@ -31,30 +34,36 @@ func (d *decider) endStage(p place, status core.StageStatus) {
 // to stop, nothing new starts, and the stage ends when the last one has. An unknown
 // outcome keeps the lease all the same (rule 20).
 func (d *decider) cancel(p place) {
+	d.stop(p, "the rollout's cancellation", func(Run) bool { return false }, stoppingWait(p))
+}
+
+// stop is cancel, but for the runs that are let go on to their end.
+func (d *decider) stop(p place, by string, spared func(Run) bool, wait core.Wait) {
 	waiting := false
 	stop := func(r *Run, how func(string) Decision) {
 		if r == nil || r.Status.Terminal() {
 			return
 		}
 		waiting = true
-		if !r.Cancel {
+		if !r.Cancel && !spared(*r) {
 			d.add(how(r.ID))
 		}
 	}
 	for _, in := range p.st.Instances {
 		if in.Run == nil || in.Run.Kind != core.KindRecover {
-			stop(in.Run, func(id string) Decision { return CancelRun{Run: id} })
+			stop(in.Run, func(id string) Decision { return CancelRun{Run: id, By: by} })
 		} else if !in.Run.Status.Terminal() {
 			waiting = true // finding out what happened is not what was cancelled
 		}
 		stop(in.Watch, func(id string) Decision { return StopWatch{Run: id} })
+		stop(in.Preview, func(id string) Decision { return CancelRun{Run: id, By: by} })
 	}
-	sum := survey(p.st)
+	sum := survey(p)
 	switch {
 	case sum.unknown != nil:
 		d.set(p, core.StageUnknown, recoveryWait(p, sum.unknown))
 	case waiting:
-		d.set(p, p.st.Status, stoppingWait(p))
+		d.set(p, p.st.Status, wait)
 	case sum.broken():
 		d.endStage(p, worst(sum))
 	default:

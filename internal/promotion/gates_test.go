@@ -96,6 +96,9 @@ func (w *world) shut(st *Stage) string {
 
 // passing lists the environments that a stage enters before.
 func (w *world) passing(ro *Rollout, st *Stage) (names []string) {
+	if ro.goesBack() {
+		return nil
+	}
 	for _, name := range st.Config.After {
 		if !w.passed(ro, name) {
 			names = append(names, name)

@@ -8,7 +8,8 @@ import (
 
 // noHold is the last part of rule 5, with rule 22: what a failure set is passed by
 // a newer release, which is the correction, and by a rollout that a person started on
-// purpose. What a person or a rollback set is passed by nobody.
+// purpose. What a rollback set is passed by another one that a person asks for, what a
+// person set by nobody.
 func noHold(d *decider, p place) []core.Wait {
 	hold := d.Environments[p.st.Config.Name].Hold
 	if hold == nil || passes(p, *hold) {
@@ -18,6 +19,9 @@ func noHold(d *decider, p place) []core.Wait {
 }
 
 func passes(p place, hold core.Hold) bool {
+	if p.ro.goesBack() {
+		return hold.Kind == core.HoldFailure || hold.Kind == core.HoldRollback && p.ro.Manual
+	}
 	return hold.Kind == core.HoldFailure && (p.number() > hold.Release || p.ro.Manual)
 }
 
@@ -39,8 +43,8 @@ func (d *decider) holdFor(p place) {
 		}
 		d.add(SetHold{Environment: name, Hold: core.Hold{
 			Kind: core.HoldFailure,
-			Reason: fmt.Sprintf("%s of release %d %s after it had begun to change infrastructure; a newer release passes, or: terrace rollout start --commit %[2]d",
-				core.InstanceName(in.Stack, name), p.number(), word),
+			Reason: fmt.Sprintf("%s of release %d %s after it had begun to change infrastructure; a newer release passes, or: %s",
+				core.InstanceName(in.Stack, name), p.number(), word, p.again()),
 			By:      "server",
 			Release: p.number(),
 		}})

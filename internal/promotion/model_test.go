@@ -26,33 +26,37 @@ func TestModel(t *testing.T) {
 				w := newWorld(t)
 				w.commit(t)
 				t.Repeat(map[string]func(*rapid.T){
-					"":                      func(*rapid.T) { w.invariants() },
-					"commit":                w.commit,
-					"reconcile":             func(*rapid.T) { w.reconcile() },
-					"reconcile and go on":   func(*rapid.T) { w.reconcile(); w.everybodyGoesOn(); w.reconcile() },
-					"crash while acting":    w.crash,
-					"act on old news":       w.actLate,
-					"act twice":             w.actTwice,
-					"runners work":          w.work,
-					"runners work more":     func(t *rapid.T) { w.work(t); w.reconcile(); w.work(t) },
-					"time passes":           w.timePasses,
-					"the clock is set":      w.clockIsSet,
-					"try again":             w.tryAgain,
-					"cancel a rollout":      w.cancelRollout,
-					"cancel a run":          w.cancelRun,
-					"recover":               func(*rapid.T) { w.recoverUnknown() },
-					"hold":                  w.hold,
-					"lift a hold":           w.liftHold,
-					"vote":                  w.vote,
-					"meddle":                w.meddle,
-					"vote, and meddle":      w.meddleAround,
-					"freeze":                w.freeze,
-					"unfreeze":              w.unfreeze,
-					"skip gates":            w.skip,
-					"agree to skips":        w.agree,
-					"want a second person":  func(*rapid.T) { w.twoPersons = !w.twoPersons },
-					"force-push":            func(*rapid.T) { w.stopped = "commit1 was removed" },
-					"acknowledge the force": func(*rapid.T) { w.stopped = "" },
+					"":                        func(*rapid.T) { w.invariants() },
+					"commit":                  w.commit,
+					"a release comes through": func(t *rapid.T) { w.commit(t); w.comesThrough() },
+					"a verification says no":  w.sayNo,
+					"reconcile":               func(*rapid.T) { w.reconcile() },
+					"reconcile and go on":     func(*rapid.T) { w.reconcile(); w.everybodyGoesOn(); w.reconcile() },
+					"crash while acting":      w.crash,
+					"act on old news":         w.actLate,
+					"act twice":               w.actTwice,
+					"runners work":            w.work,
+					"runners work more":       func(t *rapid.T) { w.work(t); w.reconcile(); w.work(t) },
+					"time passes":             w.timePasses,
+					"the clock is set":        w.clockIsSet,
+					"try again":               w.tryAgain,
+					"cancel a rollout":        w.cancelRollout,
+					"cancel a run":            w.cancelRun,
+					"recover":                 func(*rapid.T) { w.recoverUnknown() },
+					"hold":                    w.hold,
+					"lift a hold":             w.liftHold,
+					"roll back":               w.rollBack,
+					"roll back, and go on":    func(t *rapid.T) { w.rollBack(t); w.reconcile(); w.work(t); w.reconcile() },
+					"vote":                    w.vote,
+					"meddle":                  w.meddle,
+					"vote, and meddle":        w.meddleAround,
+					"force-push":              func(*rapid.T) { w.stopped = "commit1 was removed" },
+					"acknowledge the force":   func(*rapid.T) { w.stopped = "" },
+					"freeze":                  w.freeze,
+					"unfreeze":                w.unfreeze,
+					"skip gates":              w.skip,
+					"agree to skips":          w.agree,
+					"want a second person":    func(*rapid.T) { w.twoPersons = !w.twoPersons },
 				})
 				w.settle()
 			})
@@ -103,6 +107,7 @@ func (w *world) commit(t *rapid.T) {
 		if len(e.After) == 1 && rapid.IntRange(0, 5).Draw(t, "shortcut") == 5 {
 			e.After = w.graph[slices.IndexFunc(w.graph, func(up Environment) bool { return up.Name == e.After[0] })].After
 		}
+		e.AutoRollback = rapid.Bool().Draw(t, "auto")
 		c.envs = append(c.envs, e)
 		c.asks[e.Name] = drawRequirement(t)
 	}
@@ -171,6 +176,30 @@ func (w *world) noneIdle() {
 	}
 }
 
+// comesThrough lets everything go well for as long as a release may take.
+func (w *world) comesThrough() {
+	for range 4 * len(w.graph) {
+		w.reconcile()
+		w.everybodyGoesOn()
+		w.pass(10 * time.Minute)
+	}
+	w.reconcile()
+}
+
+// sayNo brings runs to their verification, and some of them no further.
+func (w *world) sayNo(t *rapid.T) {
+	w.reconcile()
+	for _, r := range w.unfinished() {
+		for r.Status != core.RunVerifying && !r.Status.Terminal() && r.Status != core.RunAwaitingApproval {
+			w.step(r, goesOn)
+		}
+		if r.Status == core.RunVerifying && rapid.IntRange(0, 3).Draw(t, r.ID) > 0 {
+			w.step(r, fails)
+		}
+	}
+	w.reconcile()
+}
+
 // crash loses the rest of a list of decisions.
 func (w *world) crash(t *rapid.T) {
 	decisions := Decide(w.snapshot(), w.now)
@@ -229,13 +258,16 @@ func (w *world) invariants() {
 		if e.Stage != holders[name] {
 			w.t.Fatalf("the lease of %s is %q's, but %q acts as if", name, e.Stage, holders[name])
 		}
+		if w.mustHold[name] && e.Hold == nil {
+			w.t.Fatalf("rule 21: %s was rolled back and is not held", name)
+		}
 		if e.Verified > e.Entered {
 			w.t.Fatalf("%s: release %d is verified and never entered", name, e.Verified)
 		}
 	}
 	busy := map[place2]string{}
 	for _, r := range w.unfinished() {
-		if r.Kind == core.KindVerify {
+		if r.Kind.OnlyLooks() {
 			continue
 		}
 		key := place2{r.Stack, r.Environment}
@@ -312,7 +344,8 @@ func (w *world) hold(t *rapid.T) {
 }
 
 func (w *world) liftHold(t *rapid.T) {
-	w.envs[rapid.SampledFrom(w.graph).Draw(t, "environment").Name].Hold = nil
+	name := rapid.SampledFrom(w.graph).Draw(t, "environment").Name
+	w.envs[name].Hold, w.mustHold[name] = nil, false
 }
 
 // recoverUnknown starts a recover run wherever an outcome is unknown.

@@ -79,12 +79,16 @@ func (s *summary) allDone() bool {
 // startable, its siblings do. Rule 20: an unknown instance never starts.
 // Rule 27: what left the configuration is destroyed after all others are done, and
 // after what depended on it.
-func survey(st *Stage) summary {
+func survey(p place) summary {
+	st := p.st
 	s := summary{count: map[condition]int{}, applied: st.Applied, ran: st.Ran}
-	where := map[string]condition{}
+	where, stays := map[string]condition{}, kept(p)
 	for i := range st.Instances {
 		in := &st.Instances[i]
 		c := conditionOf(*in)
+		if stays[in.Stack] {
+			c = done
+		}
 		where[in.Stack] = c
 		s.count[c]++
 		if !in.Removed {
@@ -153,7 +157,10 @@ func (d *decider) work(p place) {
 		d.bake(p)
 		return
 	}
-	sum := survey(p.st)
+	sum := survey(p)
+	if p.ro.automatic() && d.looks(p, sum) {
+		return
+	}
 	started, closed := 0, secondPerson(p, d.closed(p))
 	if len(closed) == 0 {
 		started = d.resume(p, &sum) + d.start(p, sum) + d.move(p, sum)

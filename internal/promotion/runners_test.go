@@ -71,9 +71,11 @@ func (w *world) settleRun(r *core.Run) {
 		if r.Kind == core.KindDeploy { // a watch without an answer takes nothing back
 			in.version = 0
 		}
+	case r.Kind == core.KindPreview:
 	case r.Status == core.RunFailed && (r.Kind == core.KindVerify || r.Kind == core.KindDeploy && r.HasPlan):
 		in.version = 0
 	case r.Status != core.RunSucceeded:
+	case r.Kind == core.KindDestroy && !r.Applied: // a rollback that keeps it
 	case r.Kind == core.KindDestroy:
 		*in = instance{serial: in.serial}
 	case r.Kind == core.KindRecover:
@@ -130,8 +132,10 @@ func (w *world) beforeApply(r *core.Run, o outcome) {
 		w.move(r, core.RunVerifying, core.ByRunner)
 	case r.Status != core.RunChecking:
 		w.move(r, next[r.Status], core.ByRunner)
-	case r.Kind == core.KindRecover:
+	case r.Kind == core.KindRecover || r.Kind == core.KindPreview:
 		w.move(r, core.RunSucceeded, core.ByRunner)
+	case r.Kind == core.KindDestroy && o == isInconcluded && w.rollout(r.Rollout).goesBack():
+		w.move(r, core.RunSucceeded, core.ByReconciler) // it holds something protected
 	default:
 		w.planned(r)
 	}
@@ -143,8 +147,12 @@ func (w *world) apply(r *core.Run) {
 	if e.Stage != r.Stage {
 		w.t.Fatalf("I4: %s applies without the lease of %s", r.ID, r.Environment)
 	}
-	if e.Entered != r.Release.Number {
+	ro := w.rollout(r.Rollout)
+	if e.Present != r.Release.Number || e.Entered != r.Release.Number && !ro.goesBack() {
 		w.t.Fatalf("rule 8: %s applies release %d after release %d entered %s", r.ID, r.Release.Number, e.Entered, r.Environment)
+	}
+	if ro.automatic() && r.Kind == core.KindDeploy {
+		w.allLookedAt(r)
 	}
 	if r.Applied {
 		w.t.Fatalf("I5: %s applies twice", r.ID)
@@ -192,6 +200,7 @@ func (w *world) verify(r *core.Run, o outcome) {
 	case r.Cancel && r.Kind != core.KindVerify:
 		w.move(r, core.RunCancelled, core.ByRunner)
 	case o == fails:
+		r.Refuted = true
 		w.move(r, core.RunFailed, core.ByRunner)
 	case o == isInconcluded:
 		r.Error = &core.RunError{Code: core.CodeInconclusive, Message: "no answer"}
@@ -207,14 +216,31 @@ func (w *world) verify(r *core.Run, o outcome) {
 // more, and a last release comes. It has to get everywhere by itself.
 func (w *world) settle() {
 	w.stopped = ""
+	w.rest(func() bool { return !slices.ContainsFunc(w.open(), (*Rollout).goesBack) }) // whoever went back stays for a while
 	last := w.releases[len(w.releases)-1]
 	last.Release, last.author = core.Release{}, "user:eve"
 	w.push(last)
+	w.rest(func() bool { return len(w.unfinished()) == 0 && len(w.open()) == 0 })
+	newest := w.releases[len(w.releases)-1]
+	for _, e := range w.graph {
+		if got := w.envs[e.Name].Verified; got != newest.Number {
+			w.t.Fatalf("I8: %s is at release %d, not at the last one, %d", e.Name, got, newest.Number)
+		}
+		for stack := range upstreamsAndAll() {
+			if in := w.instance(stack, e.Name); in.version != newest.stacks[stack] || in.exists != (newest.stacks[stack] != 0) {
+				w.t.Fatalf("%s@%s is at version %d, not %d", stack, e.Name, in.version, newest.stacks[stack])
+			}
+		}
+	}
+}
+
+// rest lets people and runners do well until nothing new happens any more.
+func (w *world) rest(done func() bool) {
 	for round := 0; ; round++ {
 		before := w.ids
-		for _, e := range w.envs {
+		for name, e := range w.envs {
 			if e.Hold != nil && e.Hold.Kind != core.HoldFailure {
-				e.Hold = nil
+				e.Hold, w.mustHold[name] = nil, false
 			}
 		}
 		clear(w.freezes)
@@ -225,8 +251,8 @@ func (w *world) settle() {
 		w.reconcile()
 		w.invariants()
 		w.answerPauses()
-		if w.ids == before && len(w.unfinished()) == 0 && len(w.open()) == 0 {
-			break
+		if w.ids == before && done() {
+			return
 		}
 		if round == 300 {
 			for _, ro := range w.open() {
@@ -242,17 +268,6 @@ func (w *world) settle() {
 			w.t.Fatal("I8: the world does not come to rest")
 		}
 	}
-	newest := w.releases[len(w.releases)-1]
-	for _, e := range w.graph {
-		if got := w.envs[e.Name].Verified; got != newest.Number {
-			w.t.Fatalf("I8: %s is at release %d, not at the last one, %d", e.Name, got, newest.Number)
-		}
-		for stack := range upstreamsAndAll() {
-			if in := w.instance(stack, e.Name); in.version != newest.stacks[stack] || in.exists != (newest.stacks[stack] != 0) {
-				w.t.Fatalf("%s@%s is at version %d, not %d", stack, e.Name, in.version, newest.stacks[stack])
-			}
-		}
-	}
 }
 
 // answerPauses tries a release again whose stage is paused and that nothing newer
@@ -265,7 +280,13 @@ func (w *world) answerPauses() {
 			if st.Status != core.StageRunning || !slices.ContainsFunc(st.Waits, asks) || len(w.unfinishedOf(st.ID)) > 0 {
 				continue
 			}
-			again := slices.ContainsFunc(w.open(), func(o *Rollout) bool { return o != ro && o.Release.Number == ro.Release.Number })
+			again := slices.ContainsFunc(w.open(), func(o *Rollout) bool {
+				return o != ro && o.goesBack() == ro.goesBack() && o.Release.Number == ro.Release.Number
+			})
+			if !again && ro.goesBack() {
+				w.goBack(st.Config.Name, ro.Release.Number)
+				continue
+			}
 			if !again && !w.retry(w.releases[ro.Release.Number-1], "user:eve") {
 				ro.Cancel = true
 			}

@@ -26,12 +26,16 @@ type Snapshot struct {
 // Rollout is a release on its way, with its own configuration.
 type Rollout struct {
 	ID      string
+	Kind    core.RolloutKind // "" is a promotion
 	Release core.Release
 	Status  core.RolloutStatus
 	Manual  bool // a person asked for exactly this one
 	Cancel  bool // a person asked for it to end
 	Created time.Time
 	Stages  []Stage // in promotion order, from the release's own configuration
+	// Of a rollback: the release that was there when it was asked for, and who asked and why.
+	From       int64
+	By, Reason string
 }
 
 // Stage is a rollout in one environment.
@@ -52,8 +56,13 @@ type Stage struct {
 	// Applied: at least one run of the stage changed, or may have changed,
 	// infrastructure, not only the newest of each instance (rule 6).
 	Applied bool
+	// Withdrawn: it succeeded, and the environment was taken back behind its release since.
+	Withdrawn bool
 	// Parallel is how many runs may be active at once; 0 means no limit.
 	Parallel int
+	// Before is the release that the environment goes back to should the verification say
+	// no: the newest that was verified there of those older than this one. 0: there is none.
+	Before int64
 }
 
 // Environment is what the release's own configuration says of an environment.
@@ -74,6 +83,8 @@ type Environment struct {
 	SecondPerson bool
 	// Sandbox environments never feed a promotion (rule 26).
 	Sandbox bool
+	// AutoRollback: a verification that says no starts a rollback (rule 21).
+	AutoRollback bool
 }
 
 // Need is whether an instance has something to do in a stage.
@@ -106,6 +117,8 @@ type Instance struct {
 	Run *Run
 	// Watch is the newest verify run of this stage's bake, nil when there is none.
 	Watch *Run
+	// Preview is the newest run of this stage that only planned, nil when there is none.
+	Preview *Run
 }
 
 // Run is what the rules need of a run.
@@ -119,6 +132,8 @@ type Run struct {
 	Message string
 	// Applied: it changed, or may have changed, infrastructure (rule 18).
 	Applied bool
+	// Refuted: its verification said no, and that is all that went wrong (rule 21).
+	Refuted bool
 	// Cancel: it was asked to stop already, and has not ended yet.
 	Cancel bool
 	// Finished is when it ended; zero while it has not.
@@ -152,16 +167,19 @@ type Decision interface{ decision() }
 
 // Admit lets a stage enter its environment and gives it the lease (rules 4, 5, 6, 8).
 // Whoever carries it out repeats, in the same transaction, what may have changed since
-// the snapshot: the lease is free, nothing newer has entered, no hold was set that was
-// not there, the rollout was not cancelled, the project not stopped.
+// the snapshot: the lease is free, nothing newer has entered (unless it goes back), no hold
+// was set that was not there, the rollout was not cancelled, the project not stopped.
 type Admit struct {
 	Rollout, Stage, Environment string
 	// Behind are the environments in which the release is not verified yet, because that
 	// gate was skipped (rule 23).
 	Behind []string
+	// Hold is that of a rollback (rule 21), otherwise nil. It is set in the same transaction,
+	// in which newer releases also stop being verified there.
+	Hold *core.Hold
 }
 
-// Start makes a run. Kind is deploy, destroy or verify.
+// Start makes a run. Kind is deploy, destroy, verify or preview.
 type Start struct {
 	Rollout, Stage, Stack string
 	Kind                  core.RunKind
@@ -184,8 +202,11 @@ type Supersede struct {
 // of date. Whether the new plan is the approved one is decided when it is there.
 type Resume struct{ Run, Why string }
 
-// CancelRun asks a run to stop, because its rollout was cancelled.
-type CancelRun struct{ Run string }
+// CancelRun asks a run to stop, because its rollout was cancelled or has to go back.
+type CancelRun struct {
+	Run string
+	By  string // for the audit log: what asks
+}
 
 // StopWatch ends a verify run: the bake is over.
 type StopWatch struct{ Run string }
@@ -204,7 +225,16 @@ type SetRollout struct {
 	From, Status core.RolloutStatus
 }
 
-// SetHold puts a hold on an environment (rule 18).
+// Rollback makes a rollout that takes an environment back to an older release, because a
+// verification said no (rule 21). Whoever carries it out repeats in the same transaction
+// that this release was not rolled back from there by itself before.
+type Rollback struct {
+	Environment string
+	From, To    int64 // numbers of releases
+	Reason      string
+}
+
+// SetHold puts a hold on an environment (rules 18 and 21).
 type SetHold struct {
 	Environment string
 	Hold        core.Hold
@@ -220,3 +250,4 @@ func (StopWatch) decision()  {}
 func (SetStage) decision()   {}
 func (SetRollout) decision() {}
 func (SetHold) decision()    {}
+func (Rollback) decision()   {}

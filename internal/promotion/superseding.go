@@ -1,6 +1,8 @@
 package promotion
 
 import (
+	"slices"
+
 	"github.com/terrace-cd/terrace/internal/core"
 )
 
@@ -9,17 +11,32 @@ import (
 // enters when the lease is free: the newest admissible one. It may be nil.
 //
 // Older ones are not superseded here. The newest one's entering does that: from then
-// on they are older than what is in the environment, and rule 8 ends them.
+// on they are older than what is in the environment, and rule 8 ends them. A rollback goes
+// before all of them.
 func (d *decider) queue(name string, waiting, holders []place) *place {
 	var line []place
 	for _, p := range waiting {
-		if by := d.overtakenBy(p, waiting); by != 0 {
+		if by := d.overtakenBy(p, waiting, holders); by != 0 {
 			d.add(Supersede{Rollout: p.ro.ID, Stage: p.st.ID, By: by})
 		} else if why := d.unreachable(p); why != nil {
 			d.set(p, core.StageWaiting, why...)
 		} else {
 			line = append(line, p)
 		}
+	}
+	next := d.turn(name, line, holders)
+	for _, p := range waiting {
+		if next != nil && p.givesUpTo(*next) {
+			return nil // the rollout before it steps back first, so that it never comes after it
+		}
+	}
+	return next
+}
+
+// turn says of everybody in line what they wait for, and returns whoever may enter.
+func (d *decider) turn(name string, line, holders []place) *place {
+	if back := rollbackIn(line); back != nil {
+		return d.backFirst(name, *back, line, holders)
 	}
 	waits := make([][]core.Wait, len(line))
 	var first, next *place // first: the oldest that may not be skipped
@@ -44,24 +61,28 @@ func (d *decider) queue(name string, waiting, holders []place) *place {
 			d.set(p, core.StageWaiting, waits[i]...)
 		}
 	}
-	for _, p := range waiting {
-		if next != nil && p.number() == next.number() && !p.sameStage(*next) {
-			return nil // the rollout before it steps back first, so that it never comes after it
-		}
-	}
 	return next
 }
 
+// givesUpTo reports whether a rollout that waits is the same journey as another: of one
+// release, or back.
+func (p place) givesUpTo(next place) bool {
+	return !p.sameStage(next) && p.ro.goesBack() == next.ro.goesBack() && (p.ro.goesBack() || p.number() == next.number())
+}
+
 // overtakenBy returns the number of the release because of which a waiting stage can
-// never enter, or 0. Rule 8: a newer one is in the environment. And a rollout
-// that tries the same release again takes over from the one before it.
-func (d *decider) overtakenBy(p place, waiting []place) int64 {
+// never enter, or 0. Rule 8: a newer one was in the environment. And a rollout that tries
+// the same release again takes over from the one before it, as does a later rollback.
+func (d *decider) overtakenBy(p place, waiting, holders []place) int64 {
+	if p.ro.goesBack() {
+		return laterRollback(p, slices.Concat(waiting, holders))
+	}
 	if entered := d.Environments[p.st.Config.Name].Entered; entered > p.number() {
 		return entered
 	}
 	again := false // waiting is in the order of rollouts, so a later one is newer
 	for _, o := range waiting {
-		if again && o.number() == p.number() {
+		if again && o.number() == p.number() && !o.ro.goesBack() {
 			return o.number()
 		}
 		again = again || o.sameStage(p)
@@ -94,7 +115,7 @@ func (d *decider) givesWay(h, next place) bool {
 	if h.st.Status != core.StageRunning || h.ro.Cancel || h.number() > next.number() {
 		return false
 	}
-	sum := survey(h.st)
+	sum := survey(h)
 	idle := sum.paused != nil && sum.unfinished == 0 && len(sum.startable) == 0
 	idle = idle || sum.done == sum.others && sum.unfinished == sum.awaiting
 	switch {

@@ -131,7 +131,15 @@ func approvalWaits(p place, waiting []Instance) (all []core.Wait) {
 func answerWait(p place, in Instance) core.Wait {
 	return core.Wait{Gate: core.GateVerification, On: p.instance(in),
 		What:    fmt.Sprintf("an answer to the verification of %s, which was inconclusive%s", p.instance(in), because(in.Run)),
-		OpensBy: fmt.Sprintf("terrace rollout start --commit %d asks again", p.number()), ForPerson: true}
+		OpensBy: p.again() + " asks again", ForPerson: true}
+}
+
+// again is the command that tries a stage's release there once more.
+func (p place) again() string {
+	if p.ro.goesBack() {
+		return fmt.Sprintf("terrace rollback %s --to %d", p.st.Config.Name, p.number())
+	}
+	return fmt.Sprintf("terrace rollout start --commit %d", p.number())
 }
 
 // unansweredWait is rule 16 in a bake, which asks again by itself.
@@ -186,6 +194,16 @@ func moveWaits(p place, moving []Instance) (all []core.Wait) {
 // stoppingWait is a stage that somebody cancelled.
 func stoppingWait(p place) core.Wait {
 	return core.Wait{Gate: core.GateRuns, On: p.st.Config.Name, What: "its runs, which were asked to stop", OpensBy: "their end"}
+}
+
+// leavingWait is a stage that makes room for a rollback.
+func leavingWait(p, back place) core.Wait {
+	return core.Wait{Gate: core.GateRuns, On: p.st.Config.Name, What: fmt.Sprintf("its runs, which end for the rollback to release %d", back.number()), OpensBy: "their end"}
+}
+
+// lookWait is an automatic rollback before anything of it is applied.
+func lookWait(p place) core.Wait {
+	return core.Wait{Gate: core.GateRuns, On: p.st.Config.Name, What: "the plans of all its instances, which an automatic rollback makes before it changes anything", OpensBy: "their end"}
 }
 
 func (p place) instance(in Instance) string { return core.InstanceName(in.Stack, p.st.Config.Name) }

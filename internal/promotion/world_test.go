@@ -37,6 +37,11 @@ type world struct {
 	dead       map[string]bool   // votes on what was planned otherwise since
 	requester  map[string]string // by rollout
 	guardrails int
+
+	history   map[string][]int64 // by environment: what was verified there, in order
+	withdrawn map[string]bool    // stages: rolled back since
+	mustHold  map[string]bool    // by environment: a rollback entered, and nobody lifted its hold
+	automatic map[string]int     // by environment and release: how often the server rolled it back
 }
 
 // commit is a release with what its configuration says.
@@ -75,7 +80,8 @@ var upstreams = map[string][]string{"web": {"network", "db"}, "site": {"network"
 var allStacks = []string{"network", "db", "web", "site"}
 
 func newWorld(t *rapid.T) *world {
-	w := &world{t: t, now: noon, envs: map[string]*core.EnvironmentState{}, instances: map[place2]*instance{}, freezes: map[string][]Freeze{}, dead: map[string]bool{}, requester: map[string]string{}}
+	w := &world{t: t, now: noon, envs: map[string]*core.EnvironmentState{}, instances: map[place2]*instance{},
+		history: map[string][]int64{}, withdrawn: map[string]bool{}, mustHold: map[string]bool{}, automatic: map[string]int{}, freezes: map[string][]Freeze{}, dead: map[string]bool{}, requester: map[string]string{}}
 	w.graph = slices.Clone(rapid.SampledFrom(graphs).Draw(t, "graph"))
 	if rapid.IntRange(0, 3).Draw(t, "windows") == 3 {
 		w.graph[len(w.graph)-1].Windows = []Windows{{{From: 6 * hour, To: 18 * hour, Zone: time.UTC}}}
@@ -136,8 +142,9 @@ func (w *world) snapshot() Snapshot {
 			st.Config.Freezes, st.Config.SecondPerson = w.freezes[st.Config.Name], w.twoPersons
 			if st.Status.HoldsLease() {
 				st.Instances = w.view(&r, st)
+				st.Before = w.before(st.Config.Name, ro.Release.Number)
 				for _, x := range w.runsOf(st.ID) {
-					st.Ran, st.Applied = true, st.Applied || x.Applied
+					st.Ran, st.Applied = st.Ran || x.Kind != core.KindPreview, st.Applied || x.Applied
 				}
 			}
 		}
@@ -170,7 +177,7 @@ func (w *world) view(ro *Rollout, st *Stage) []Instance {
 		}
 		state := w.instance(stack, st.Config.Name)
 		in.Unknown = state.unknown != ""
-		in.Run, in.Watch = w.newest(st.ID, stack)
+		in.Run, in.Watch, in.Preview = w.newest(st.ID, stack)
 		if from := origins[stack]; from != "" {
 			moving[from] = true
 			in.MovesFrom, in.Unknown = from, w.instance(from, st.Config.Name).unknown != ""
@@ -193,7 +200,7 @@ func (w *world) view(ro *Rollout, st *Stage) []Instance {
 			continue
 		}
 		in := Instance{Stack: stack, Need: NeedRun, Removed: true, Unknown: state.unknown != ""}
-		in.Run, _ = w.newest(st.ID, stack)
+		in.Run, _, _ = w.newest(st.ID, stack)
 		out = append(out, in)
 	}
 	return out
@@ -236,22 +243,25 @@ func (w *world) worksOn(stack, env string) bool {
 	return slices.ContainsFunc(w.unfinished(), func(r *core.Run) bool { return r.Stack == stack && r.Environment == env })
 }
 
-func (w *world) newest(stage, stack string) (run, watch *Run) {
+func (w *world) newest(stage, stack string) (run, watch, preview *Run) {
 	for _, x := range w.runs {
 		if x.Stage != stage || x.Stack != stack {
 			continue
 		}
-		p := &Run{ID: x.ID, Kind: x.Kind, Status: x.Status, Applied: x.Applied, Cancel: x.Cancel, Finished: x.Finished, Approval: w.approval(x)}
+		p := &Run{ID: x.ID, Kind: x.Kind, Status: x.Status, Applied: x.Applied, Refuted: x.Refuted, Cancel: x.Cancel, Finished: x.Finished, Approval: w.approval(x)}
 		if x.Error != nil {
 			p.Code = x.Error.Code
 		}
-		if x.Kind == core.KindVerify {
+		switch x.Kind {
+		case core.KindVerify:
 			watch = p
-		} else {
+		case core.KindPreview:
+			preview = p
+		default:
 			run = p
 		}
 	}
-	return run, watch
+	return run, watch, preview
 }
 
 func (w *world) instance(stack, env string) *instance {

@@ -48,7 +48,7 @@ func (w *worker) act(ctx context.Context, s *snapshot, d promotion.Decision) err
 			if run.Status.Active() {
 				interrupt = &run
 			}
-			return w.Runs.CancelIn(tx, "the rollout's cancellation", &run)
+			return w.Runs.CancelIn(tx, d.By, &run)
 		case promotion.StopWatch:
 			run, err := tx.Run(d.Run)
 			if err != nil {

@@ -9,7 +9,7 @@ import (
 
 const (
 	rolloutSelect = "SELECT x.id, " + joinedRelease + ", x.kind, x.status, x.actor, x.manual, x.cancel, x.created, x.finished, x.from_release, x.reason FROM rollouts" + joinRelease
-	stageColumns  = "id, rollout, project, environment, position, status, waits_for, waits, skips, fence, started, finished, baked"
+	stageColumns  = "id, rollout, project, environment, position, status, waits_for, waits, skips, fence, started, finished, baked, withdrawn"
 )
 
 func scanRollout(r row) (v core.Rollout, err error) {
@@ -21,7 +21,7 @@ func scanRollout(r row) (v core.Rollout, err error) {
 
 func scanStage(r row) (s core.Stage, err error) {
 	return s, r.Scan(&s.ID, &s.Rollout, &s.Project, &s.Environment, &s.Position, &s.Status, &s.WaitsFor, (*items[core.Wait])(&s.Waits), (*items[core.Skip])(&s.Skips), &s.Fence,
-		into(&s.Started), into(&s.Finished), &s.Baked)
+		into(&s.Started), into(&s.Finished), &s.Baked, &s.Withdrawn)
 }
 
 func (t *tx) AddRollout(v core.Rollout) error {
@@ -33,8 +33,8 @@ func (t *tx) AddRollout(v core.Rollout) error {
 	}
 	for _, s := range v.Stages {
 		if err := t.add("stage "+s.ID+" of "+v.ID+" cannot be added: it exists, or another stage holds the lease of "+s.Environment,
-			"INSERT INTO stages ("+stageColumns+") VALUES ("+placeholders(13)+")",
-			s.ID, v.ID, v.Project, s.Environment, s.Position, s.Status, prose(s.WaitsFor), items[core.Wait](s.Waits), items[core.Skip](s.Skips), s.Fence, micros(s.Started), micros(s.Finished), int64(s.Baked)); err != nil {
+			"INSERT INTO stages ("+stageColumns+") VALUES ("+placeholders(14)+")",
+			s.ID, v.ID, v.Project, s.Environment, s.Position, s.Status, prose(s.WaitsFor), items[core.Wait](s.Waits), items[core.Skip](s.Skips), s.Fence, micros(s.Started), micros(s.Finished), int64(s.Baked), s.Withdrawn); err != nil {
 			return err
 		}
 	}
@@ -98,8 +98,8 @@ func (t *tx) Stage(id string) (core.Stage, error) {
 }
 
 func (t *tx) UpdateStage(s core.Stage, from core.StageStatus) error {
-	n, err := t.exec("UPDATE stages SET status = ?, waits_for = ?, waits = ?, skips = ?, fence = ?, started = ?, finished = ?, baked = ? WHERE id = ? AND status = ?",
-		s.Status, prose(s.WaitsFor), items[core.Wait](s.Waits), items[core.Skip](s.Skips), s.Fence, micros(s.Started), micros(s.Finished), int64(s.Baked), s.ID, from)
+	n, err := t.exec("UPDATE stages SET status = ?, waits_for = ?, waits = ?, skips = ?, fence = ?, started = ?, finished = ?, baked = ?, withdrawn = ? WHERE id = ? AND status = ?",
+		s.Status, prose(s.WaitsFor), items[core.Wait](s.Waits), items[core.Skip](s.Skips), s.Fence, micros(s.Started), micros(s.Finished), int64(s.Baked), s.Withdrawn, s.ID, from)
 	switch {
 	case core.CodeOf(err) == core.Conflict:
 		return core.Errorf(core.Conflict, "another stage holds the lease of %s: %w", s.Environment, err)

@@ -81,7 +81,7 @@ func stages(t *testing.T, s core.Store) {
 		if first, err = tx.Stage("ro-1-dev"); err != nil {
 			return err
 		}
-		first.Status, first.WaitsFor, first.Fence, first.Started, first.Baked = core.StageRunning, "a run", 7, at, 90*time.Second+1
+		first.Status, first.WaitsFor, first.Fence, first.Started, first.Baked, first.Withdrawn = core.StageRunning, "a run", 7, at, 90*time.Second+1, true
 		first.Waits = []core.Wait{
 			{Gate: core.GateHold, On: "dev", What: "a hold on dev: \"é\"", Since: at, OpensBy: "terrace unhold dev", ForPerson: true, Who: []string{"group:platform"}},
 			{Gate: core.GateWindow, On: "dev", What: "the window", Since: at, Until: at.Add(time.Hour)}}
