@@ -242,7 +242,7 @@ func (a *App) build(ctx context.Context) (http.Handler, func(context.Context), e
 	rolloutService := &rollouts.Service{Store: a.store, Wanted: evaluator, Projects: projectService, Runs: runService, Bus: changes}
 	boardService := &board.Service{Store: a.store, Wanted: evaluator, Projects: projectService, Runs: runService,
 		Webhook: func(project string) string { return a.url + "/hooks/" + project }}
-	accessService := &access.Service{Store: a.store, Seal: keyring, Bus: changes}
+	accessService := &access.Service{Store: a.store, Guardrails: rails, Seal: keyring, Bus: changes}
 	if err := a.firstToken(ctx, accessService); err != nil {
 		return nil, nil, err
 	}
@@ -256,7 +256,7 @@ func (a *App) build(ctx context.Context) (http.Handler, func(context.Context), e
 	keeper := &jobs.Keeper{Store: a.store, Blobs: blobs, KeepLogs: o.KeepLogs, Log: o.Log}
 	loop := &reconcile.Reconciler{Store: a.store, Wanted: evaluator, Guardrails: rails, Runs: runService, Bus: changes, Log: o.Log}
 	listen, ask := a.listen(changes, poller)
-	api := &httpapi.API{Access: accessService, Board: boardService, Bus: changes, Keys: keyService, Projects: projectService, Rollouts: rolloutService, Runs: runService,
+	api := &httpapi.API{Access: accessService, Board: boardService, Bus: changes, Guardrails: rails, Keys: keyService, Projects: projectService, Rollouts: rolloutService, Runs: runService,
 		State: states, Wanted: evaluator, Store: a.store, VerifyEvents: a.store.VerifyEvents, Log: o.Log, Ask: ask, Version: o.Version}
 	api.Pages = web.New(httpapi.Pages{API: api}, web.Options{Version: o.Version})
 	always := func(ctx context.Context) {
@@ -310,8 +310,8 @@ func (a *App) refuseNewKey(ctx context.Context) error {
 	return core.Errorf(core.Invalid, "the master key %s is gone, and the states and secrets of this server cannot be read without it; put a copy back (or set TERRACE_MASTER_KEY)", file)
 }
 
-// firstToken makes the admin token of a fresh server and leaves it in Data. The file
-// is written first: a crash in between leaves a secret that the next start stores,
+// firstToken makes the admin token of a fresh server, or of one that lets in no admin any
+// more, and leaves it in Data: who owns the machine owns the server. The file is written first: a crash in between leaves a secret that the next start stores,
 // never a token that nobody knows.
 func (a *App) firstToken(ctx context.Context, s *access.Service) error {
 	file := filepath.Join(a.options.Data, "admin-token")
@@ -320,18 +320,25 @@ func (a *App) firstToken(ctx context.Context, s *access.Service) error {
 		return core.Errorf(core.Unavailable, "the admin token cannot be read: %w", err)
 	}
 	a.token = strings.TrimSpace(string(data))
-	tokens, err := s.Tokens(ctx)
-	if err != nil || len(tokens) > 0 {
+	has, err := s.HasAdmin(ctx)
+	if err != nil || has {
 		return err // a missing file: somebody took it away on purpose; the token still works
 	}
-	if a.token == "" {
-		a.token = access.NewSecret()
-		if err := os.WriteFile(file, []byte(a.token+"\n"), 0o600); err != nil {
-			return core.Errorf(core.Unavailable, "the admin token cannot be written: %w", err)
-		}
+	store := func() error {
+		_, err := s.AddToken(ctx, "server", core.Token{Name: "admin", Role: core.RoleAdmin}, a.token, 0)
+		return err
 	}
-	_, err = s.AddToken(ctx, "server", "admin", a.token, 0)
-	return err
+	if a.token != "" {
+		if err := store(); core.CodeOf(err) != core.Conflict {
+			return err
+		}
+		a.options.Log.Warn("no token lets in an admin any more, and the one in the data folder was revoked; made another one", "file", file)
+	}
+	a.token = access.NewSecret()
+	if err := os.WriteFile(file, []byte(a.token+"\n"), 0o600); err != nil {
+		return core.Errorf(core.Unavailable, "the admin token cannot be written: %w", err)
+	}
+	return store()
 }
 
 // URL is where the server is reached.

@@ -19,7 +19,8 @@ func newExceptCommand(s *settings) *cobra.Command {
 	c := &cobra.Command{Use: "except INSTANCE ADDRESS", Short: "Let one apply destroy, replace or forget a protected address", Args: cobra.ExactArgs(2),
 		Long: `Makes an exception from the protection of one address (stateful in terrace.hcl). The next
 plan of the instance that would destroy, replace or forget exactly this resource may be
-applied, once, while the exception has not expired. The exception and its use are in the
+applied, once, while the exception has not expired. Where the guardrails want a second
+person, another operator has to confirm it first. The exception and its use are in the
 audit log.
 
 A run that was denied is over; start its release again: terrace rollout start --commit N.`,
@@ -37,13 +38,18 @@ A run that was denied is over; start its release again: terrace rollout start --
 				return err
 			}
 			return s.show(cmd, e, func(out io.Writer) {
+				if e.Status == "pending" {
+					_, _ = fmt.Fprintf(out, "%s lets nothing yet: the guardrails want a second person. Another operator confirms it, until %s: terrace except approve %[1]s --project %[3]s\n",
+						e.ID, e.Expires.Local().Format("15:04 on 2 January"), project)
+					return
+				}
 				_, _ = fmt.Fprintf(out, "%s: one apply of %s may destroy, replace or forget %s, until %s.\nStart the release again: terrace rollout start --commit N. Take it back: terrace except end %[1]s\n",
 					e.ID, e.Instance, e.Address, e.Expires.Local().Format("15:04 on 2 January"))
 			})
 		})}
 	c.Flags().DurationVar(&lifetime, "for", 2*time.Hour, "how long it may wait to be used, at most 168h")
 	c.Flags().StringVar(&reason, "reason", "", "why, for the audit log")
-	c.AddCommand(newExceptList(s), newExceptEnd(s))
+	c.AddCommand(newExceptList(s), newExceptApprove(s), newExceptEnd(s))
 	return c
 }
 
@@ -57,7 +63,7 @@ func newExceptList(s *settings) *cobra.Command {
 			}
 			shown := []wire.Exception{}
 			for _, e := range exceptions {
-				if all || e.Status == "open" {
+				if all || e.Status == "open" || e.Status == "pending" {
 					shown = append(shown, e)
 				}
 			}
@@ -72,6 +78,8 @@ func newExceptList(s *settings) *cobra.Command {
 					switch {
 					case e.UsedBy != "":
 						status += " by " + e.UsedBy
+					case e.Status == "pending":
+						status = "waits for a second person: terrace except approve " + e.ID
 					case e.Status == "open":
 						status = "until " + e.Expires.Local().Format("15:04 on 2 January")
 					}
@@ -82,6 +90,20 @@ func newExceptList(s *settings) *cobra.Command {
 		})}
 	c.Flags().BoolVar(&all, "all", false, "also those that are used, expired or taken back")
 	return c
+}
+
+func newExceptApprove(s *settings) *cobra.Command {
+	return &cobra.Command{Use: "approve ID", Short: "Confirm an exception that another operator made", Args: cobra.ExactArgs(1), Example: "  terrace except approve x-06erf0k2m8a1b2c3",
+		RunE: s.with(func(ctx context.Context, c *client.Client, project string, cmd *cobra.Command, args []string) error {
+			e, err := c.ConfirmException(ctx, project, args[0])
+			if err != nil {
+				return err
+			}
+			return s.show(cmd, e, func(out io.Writer) {
+				_, _ = fmt.Fprintf(out, "%s: one apply of %s may destroy, replace or forget %s, until %s.\nStart the release again: terrace rollout start --commit N\n",
+					e.ID, e.Instance, e.Address, e.Expires.Local().Format("15:04 on 2 January"))
+			})
+		})}
 }
 
 func newExceptEnd(s *settings) *cobra.Command {

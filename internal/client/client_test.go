@@ -60,10 +60,20 @@ func TestRequests(t *testing.T) {
 		"DELETE /api/v1/projects/shop/environments/dev/hold":      func() error { return c.Unhold(ctx, "shop", "dev") },
 		"DELETE /api/v1/projects/shop/freezes?environment=dev":    func() error { _, err := c.Unfreeze(ctx, "shop", "dev"); return err },
 		"DELETE /api/v1/projects/shop/freezes/fz-1":               func() error { _, err := c.LiftFreeze(ctx, "shop", "fz-1"); return err },
-		"DELETE /api/v1/projects/shop/exceptions/x-1":             func() error { return c.EndException(ctx, "shop", "x-1") },
-		"POST /api/v1/runs/r-1/recovered STATE":                   func() error { return c.Recovered(ctx, "r-1", []byte("STATE")) },
-		`POST /api/v1/runs/r-1/phase {"status":"planning"}`:       func() error { return c.Phase(ctx, "r-1", "planning") },
-		"GET /api/v1/events?after=7":                              func() error { _, err := c.Events(ctx, "", 7); return err },
+		"POST /api/v1/projects/shop/exceptions/x-1/approve {}": func() error {
+			_, err := c.ConfirmException(ctx, "shop", "x-1")
+			return err
+		},
+		"GET /api/v1/guardrails?version=3": func() error { _, err := c.Guardrails(ctx, 3); return err },
+		"GET /api/v1/guardrails/history":   func() error { _, err := c.GuardrailsHistory(ctx); return err },
+		`PUT /api/v1/guardrails {"files":{"a":"b"}}`: func() error {
+			_, err := c.SetGuardrails(ctx, wire.SetGuardrails{Files: map[string]string{"a": "b"}})
+			return err
+		},
+		"DELETE /api/v1/projects/shop/exceptions/x-1":       func() error { return c.EndException(ctx, "shop", "x-1") },
+		"POST /api/v1/runs/r-1/recovered STATE":             func() error { return c.Recovered(ctx, "r-1", []byte("STATE")) },
+		`POST /api/v1/runs/r-1/phase {"status":"planning"}`: func() error { return c.Phase(ctx, "r-1", "planning") },
+		"GET /api/v1/events?after=7":                        func() error { _, err := c.Events(ctx, "", 7); return err },
 	} {
 		if err := call(); err != nil || got != want {
 			t.Errorf("got %q (%v), want %q", got, err, want)

@@ -16,6 +16,11 @@ func (c *Client) Exceptions(ctx context.Context, project string) ([]wire.Excepti
 	return get[[]wire.Exception](ctx, c, path("projects", project, "exceptions"))
 }
 
+// ConfirmException is the second person's word.
+func (c *Client) ConfirmException(ctx context.Context, project, id string) (wire.Exception, error) {
+	return post[wire.Exception](ctx, c, path("projects", project, "exceptions", id, "approve"), struct{}{})
+}
+
 // EndException takes an exception back.
 func (c *Client) EndException(ctx context.Context, project, id string) error {
 	return c.do(ctx, request{method: "DELETE", path: path("projects", project, "exceptions", id)}, nil, nil)

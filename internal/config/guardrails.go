@@ -4,7 +4,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/terrace-cd/terrace/internal/core"
 )
@@ -71,8 +70,7 @@ type Policy struct {
 
 type exceptionRule struct {
 	core.Reach
-	second bool
-	most   time.Duration // 0: no bound
+	core.ExceptionRule
 }
 
 type skipRule struct {
@@ -142,18 +140,17 @@ func (g *Guardrails) UserOf(author string) string {
 	return g.emails[strings.ToLower(strings.TrimSpace(email))]
 }
 
-// ExceptionRule says whether an exception takes a second person somewhere, and for how long
-// one may last at most, 0 when the guardrails do not bound it.
-func (g *Guardrails) ExceptionRule(project, environment string) (second bool, most time.Duration) {
+// ExceptionRule is the strictest of what exceptions blocks say somewhere.
+func (g *Guardrails) ExceptionRule(project, environment string) (strictest core.ExceptionRule) {
 	for _, r := range g.exceptions {
 		if r.Covers(project, environment) {
-			second = second || r.second
-			if r.most > 0 && (most == 0 || r.most < most) {
-				most = r.most
+			strictest.Second = strictest.Second || r.Second
+			if r.Most > 0 && (strictest.Most == 0 || r.Most < strictest.Most) {
+				strictest.Most = r.Most
 			}
 		}
 	}
-	return second, most
+	return strictest
 }
 
 // SkipTakesSecond reports whether skipping a gate takes a second person somewhere.

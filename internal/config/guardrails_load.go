@@ -22,7 +22,12 @@ import (
 // LoadGuardrails reads the guardrails.hcl of a folder, with the files that its policies
 // name. It is nil when there are errors.
 func LoadGuardrails(tree Tree) (*Guardrails, hcl.Diagnostics) {
-	l := &guardLoad{load: load{tree: tree, root: ".", file: GuardrailsFile}, g: &Guardrails{Bundle: map[string]string{}, groups: map[string][]string{}, emails: map[string]string{}}}
+	return LoadGuardrailsFile(tree, GuardrailsFile)
+}
+
+// LoadGuardrailsFile is LoadGuardrails for a file of another name.
+func LoadGuardrailsFile(tree Tree, file string) (*Guardrails, hcl.Diagnostics) {
+	l := &guardLoad{load: load{tree: tree, root: ".", file: file}, g: &Guardrails{Bundle: map[string]string{}, groups: map[string][]string{}, emails: map[string]string{}}}
 	l.bad = map[hclsyntax.Expression]bool{}
 	l.ctx = &hcl.EvalContext{Functions: pureFunctions}
 	if raw, ok := l.openGuardrails(); ok {
@@ -267,8 +272,8 @@ func (l *guardLoad) seconds(top body) {
 	for _, block := range top.blocks["exceptions"] {
 		before := len(l.diags)
 		b := l.read(block.Body, exceptionsSchema, block.DefRange())
-		r := exceptionRule{Reach: l.reach(b), second: l.boolean(b, "second_person", l.ctx), most: l.duration(b, "max", 0, l.ctx)}
-		if b.has("max") && (r.most < core.LeastException || r.most > core.MostException) && len(l.diags) == before {
+		r := exceptionRule{l.reach(b), core.ExceptionRule{Second: l.boolean(b, "second_person", l.ctx), Most: l.duration(b, "max", 0, l.ctx)}}
+		if b.has("max") && (r.Most < core.LeastException || r.Most > core.MostException) && len(l.diags) == before {
 			l.error(b.rangeOf("max"), `"max" is out of range`, fmt.Sprintf("An exception lasts from %s to %s.", core.LeastException, core.MostException))
 		}
 		l.g.exceptions = append(l.g.exceptions, r)

@@ -163,15 +163,15 @@ skip {
 		second      bool
 		most        time.Duration
 	}{{"dev", false, 24 * time.Hour}, {"production", true, 4 * time.Hour}} {
-		if second, most := g.ExceptionRule("shop", c.environment); second != c.second || most != c.most {
-			t.Errorf("%s: %v, %s", c.environment, second, most)
+		if got, want := g.ExceptionRule("shop", c.environment), (core.ExceptionRule{Second: c.second, Most: c.most}); got != want {
+			t.Errorf("%s: %+v, want %+v", c.environment, got, want)
 		}
 	}
 	if !g.SkipTakesSecond("shop", "dev") || g.SkipTakesSecond("blog", "dev") {
 		t.Error("skip")
 	}
-	if second, most := (&Guardrails{}).ExceptionRule("shop", "dev"); second || most != 0 {
-		t.Errorf("without guardrails: %v, %s", second, most)
+	if got := (&Guardrails{}).ExceptionRule("shop", "dev"); got != (core.ExceptionRule{}) {
+		t.Errorf("without guardrails: %+v", got)
 	}
 }
 

@@ -76,6 +76,26 @@ wrong type, is an error.
 	return w.String()
 }
 
+// GuardrailsReference writes docs/reference/guardrails.md from the schema.
+func GuardrailsReference() string {
+	var w strings.Builder
+	w.WriteString(`<!-- Generated from internal/config/guardrails_schema.go: go test ./internal/config -run TestReference -update -->
+
+# Guardrails reference
+
+What no repository can weaken, in one ` + "`guardrails.hcl`" + ` that administrators keep on the server: ` + "`terrace guardrails set guardrails.hcl`" + `.
+Everything is optional, and an empty file says nothing. [How it is used](../how-to/guardrails.md).
+
+A *pattern* is a name in which ` + "`*`" + ` stands for any text: ` + "`\"prod*\"`" + `. Where several blocks hold, all of them do. Every value is plain;
+the functions of [terrace.hcl](configuration.md) but ` + "`file`" + ` may be used. Other types are as there.
+
+`)
+	for _, b := range guardrailsSchema.Blocks {
+		writeBlock(&w, b, 2)
+	}
+	return strings.TrimRight(w.String(), "\n") + "\n"
+}
+
 func writeBlock(w *strings.Builder, b *blockSchema, level int) {
 	header := b.Type
 	switch {

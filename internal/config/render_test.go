@@ -84,20 +84,19 @@ func TestFormat(t *testing.T) {
 // TestReference keeps the documentation equal to the schema.
 func TestReference(t *testing.T) {
 	t.Parallel()
-	name := filepath.Join("..", "..", "docs", "reference", "configuration.md")
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+	for file, want := range map[string]string{"configuration.md": Reference(), "guardrails.md": GuardrailsReference()} {
+		name := filepath.Join("..", "..", "docs", "reference", file)
+		if *update {
+			if err := os.WriteFile(name, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := os.ReadFile(name)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(name, []byte(Reference()), 0o644); err != nil {
-			t.Fatal(err)
+		if string(got) != want {
+			t.Errorf("docs/reference/%s is not current; run: go test ./internal/config -run TestReference -update", file)
 		}
-	}
-	got, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != Reference() {
-		t.Errorf("docs/reference/configuration.md is not current; run: go test ./internal/config -run TestReference -update")
 	}
 }

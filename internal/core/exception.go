@@ -26,5 +26,35 @@ type Exception struct {
 	UsedBy string
 }
 
-// Open reports whether it can be used.
-func (e Exception) Open(now time.Time) bool { return e.Ended.IsZero() && now.Before(e.Expires) }
+// ExceptionStatus is what an exception is at a moment.
+type ExceptionStatus string
+
+const (
+	ExceptionOpen    ExceptionStatus = "open"    // it lets what it names
+	ExceptionPending ExceptionStatus = "pending" // it will, once a second person has confirmed it
+	ExceptionUsed    ExceptionStatus = "used"
+	ExceptionEnded   ExceptionStatus = "ended" // taken back
+	ExceptionExpired ExceptionStatus = "expired"
+)
+
+// ExceptionRule is what the guardrails want of exceptions somewhere. It holds for those that
+// were made before it too.
+type ExceptionRule struct {
+	Second bool          // it takes a second person
+	Most   time.Duration // how long one may last; 0: as long as it says
+}
+
+// Status says what an exception is.
+func (r ExceptionRule) Status(e Exception, now time.Time) ExceptionStatus {
+	switch {
+	case e.UsedBy != "":
+		return ExceptionUsed
+	case !e.Ended.IsZero():
+		return ExceptionEnded
+	case !now.Before(e.Expires), r.Most > 0 && !now.Before(e.Created.Add(r.Most)):
+		return ExceptionExpired
+	case r.Second && e.ConfirmedBy == "":
+		return ExceptionPending
+	}
+	return ExceptionOpen
+}

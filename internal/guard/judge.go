@@ -36,7 +36,12 @@ type Rules struct {
 }
 
 // Exception lets one plan do to an address what protection forbids.
-type Exception struct{ ID, Address string }
+type Exception struct {
+	ID, Address string
+	// Pending: it lets nothing until somebody else than By has confirmed it.
+	Pending bool
+	By      string
+}
 
 // Request is a person's wish that a resource be replaced.
 type Request struct{ ID, Address, By, Reason string }
@@ -146,6 +151,10 @@ func (in Input) stateful(v *Verdict) {
 			v.add(Stateful, Warn, "%s would %s %s, which is protected; the exception %s lets it, once", in.Instance, what, r.Address, id)
 			continue
 		}
+		if waits := in.pending(address); waits != "" {
+			v.add(Stateful, Deny, "%s would %s %s%s. It is protected: stateful = [%q] in %s. %s", in.Instance, what, r.Address, because(r), by.pattern, by.from, waits)
+			continue
+		}
 		v.add(Stateful, Deny, "%s would %s %s%s. It is protected: stateful = [%q] in %s. %s. If it really has to go: terrace except %s '%s' --for 2h --reason \"…\", which lets one apply do it",
 			in.Instance, what, r.Address, because(r), by.pattern, by.from, in.advice(r), in.Instance, address)
 	}
@@ -156,7 +165,7 @@ func (in Input) stateful(v *Verdict) {
 
 // use finds an exception for an address, and notes that the plan needs it.
 func (in Input) use(address string, v *Verdict) (id string) {
-	i := slices.IndexFunc(in.Exceptions, func(e Exception) bool { return e.Address == address })
+	i := slices.IndexFunc(in.Exceptions, func(e Exception) bool { return e.Address == address && !e.Pending })
 	if i < 0 {
 		return ""
 	}
@@ -164,6 +173,16 @@ func (in Input) use(address string, v *Verdict) (id string) {
 		v.Used = append(v.Used, id)
 	}
 	return id
+}
+
+// pending says what an exception for one of these addresses waits for, "" when none does.
+func (in Input) pending(addresses ...string) string {
+	i := slices.IndexFunc(in.Exceptions, func(e Exception) bool { return e.Pending && slices.Contains(addresses, e.Address) })
+	if i < 0 {
+		return ""
+	}
+	return fmt.Sprintf("The exception %s, which %s made, lets it once a second person has confirmed it; the guardrails want one. Another operator says: terrace except approve %[1]s",
+		in.Exceptions[i].ID, in.Exceptions[i].By)
 }
 
 // immutable is rule 14, after its replacements were planned.

@@ -1,6 +1,9 @@
 package guard
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // moved is the proof of rule 27: the first plan of an instance under its new name changes
 // nothing that exists. What only is added is no business of the rename.
@@ -22,13 +25,17 @@ func (in Input) moved(v *Verdict) {
 				excepted = true
 				continue
 			}
-			changes, addresses = append(changes, what+" "+r.Address+because(r)), append(addresses, "'"+address+"'")
+			changes, addresses = append(changes, what+" "+r.Address+because(r)), append(addresses, address)
 		}
 	}
 	switch {
 	case len(changes) > 0:
-		v.add(Moved, Deny, "%[1]s was %[2]s before, and its first plan under the new name has to change nothing that exists. It would %[3]s. Make the rename a commit of its own, and the change the next one; what the code takes from the name of the stack or its folder has to stay as it was. If it has to be now: terrace except %[1]s %[4]s --for 2h --reason \"…\", for each address",
-			in.Instance, in.MovedFrom, strings.Join(changes, "; it would "), addresses[0])
+		way := in.pending(addresses...)
+		if way == "" {
+			way = fmt.Sprintf("If it has to be now: terrace except %s '%s' --for 2h --reason \"…\", for each address", in.Instance, addresses[0])
+		}
+		v.add(Moved, Deny, "%s was %s before, and its first plan under the new name has to change nothing that exists. It would %s. Make the rename a commit of its own, and the change the next one; what the code takes from the name of the stack or its folder has to stay as it was. %s",
+			in.Instance, in.MovedFrom, strings.Join(changes, "; it would "), way)
 	case excepted:
 	case len(added) > 0:
 		v.add(Moved, Warn, "it was %s before, and nothing that exists is changed; %s would be added", in.MovedFrom, strings.Join(added, ", "))

@@ -18,6 +18,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/service/access"
 	"github.com/terrace-cd/terrace/internal/service/board"
 	"github.com/terrace-cd/terrace/internal/service/bus"
+	"github.com/terrace-cd/terrace/internal/service/guardrails"
 	"github.com/terrace-cd/terrace/internal/service/keys"
 	"github.com/terrace-cd/terrace/internal/service/projects"
 	"github.com/terrace-cd/terrace/internal/service/rollouts"
@@ -28,17 +29,18 @@ import (
 
 // API serves everything under one address.
 type API struct {
-	Access   *access.Service
-	Board    *board.Service
-	Bus      *bus.Bus
-	Keys     *keys.Service
-	Projects *projects.Service
-	Rollouts *rollouts.Service
-	Runs     *runs.Service
-	State    *state.Service
-	Wanted   *wanted.Evaluator
-	Store    core.Store
-	Log      *slog.Logger
+	Access     *access.Service
+	Board      *board.Service
+	Bus        *bus.Bus
+	Guardrails *guardrails.Service
+	Keys       *keys.Service
+	Projects   *projects.Service
+	Rollouts   *rollouts.Service
+	Runs       *runs.Service
+	State      *state.Service
+	Wanted     *wanted.Evaluator
+	Store      core.Store
+	Log        *slog.Logger
 	// VerifyEvents computes the audit log's hashes anew; Conflict says what does not fit.
 	VerifyEvents func(ctx context.Context) (last int64, hash string, err error)
 	// Ask makes a project's branch be read soon.
@@ -106,16 +108,20 @@ func toAPIError(err error) *apiError {
 	return &apiError{Code: string(core.Internal), Message: "something went wrong inside the server; its log says what", status: http.StatusInternalServerError}
 }
 
-// permission is who may use a route.
+// permission is who may use a route: one of these, or who has a role where the request is
+// about, which the path says (see place.go).
 type permission string
 
 const (
-	// forPeople: an admin token. (Roles refine this later.)
-	forPeople permission = "people"
 	// forRunners: the token of the run that the path names.
 	forRunners permission = "runner"
 	// forAll: no identity needed.
 	forAll permission = "all"
+
+	viewers    = permission(core.RoleViewer)
+	developers = permission(core.RoleDeveloper)
+	operators  = permission(core.RoleOperator)
+	admins     = permission(core.RoleAdmin)
 )
 
 // routes collects what was registered, so that a test can see that every route
@@ -136,7 +142,7 @@ type route struct {
 func add[I, O any](r *routes, who permission, method, path, id, summary string, h func(context.Context, *I) (*O, error), options ...func(*huma.Operation)) {
 	op := huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, MaxBodyBytes: bodyLimit,
 		Middlewares: huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
-			if err := allow(ctx.Context(), who); err != nil {
+			if err := r.self.allow(ctx.Context(), who, path, ctx.Param); err != nil {
 				p := toAPIError(err)
 				_ = huma.WriteErr(r.api, ctx, p.status, p.Message)
 				return
@@ -145,6 +151,7 @@ func add[I, O any](r *routes, who permission, method, path, id, summary string, 
 		}}}
 	if who != forAll {
 		op.Security = []map[string][]string{{"token": {}}}
+		op.Extensions = map[string]any{"x-terrace-role": string(who)}
 	}
 	for _, o := range options {
 		o(&op)
@@ -167,7 +174,7 @@ func add[I, O any](r *routes, who permission, method, path, id, summary string, 
 func (r *routes) raw(who permission, method, path string, h func(http.ResponseWriter, *http.Request) error) {
 	r.all = append(r.all, route{method, path, who})
 	r.mux.HandleFunc(method+" "+path, func(w http.ResponseWriter, req *http.Request) {
-		err := allow(req.Context(), who)
+		err := r.self.allow(req.Context(), who, path, req.PathValue)
 		if err == nil {
 			err = h(w, req)
 		}
@@ -195,7 +202,19 @@ func (a *API) Handler() http.Handler {
 	config.SchemasPath = "/api/schemas"
 	config.CreateHooks = nil // no $schema field in answers: the shapes are a contract
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
-	r := &routes{mux: mux, api: humago.New(mux, config), self: a}
+	a.routes(&routes{mux: mux, api: humago.New(mux, config), self: a})
+	mux.Handle("/state/", StateHandler(a.State, a.stateCaller, a.Log))
+	mux.Handle("/api/", http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		a.refuse(w, core.Errorf(core.NotFound, "the API has no %s %s; see /api/openapi.yaml", req.Method, req.URL.Path))
+	}))
+	if a.Pages != nil {
+		mux.Handle("/", a.pages())
+	}
+	return a.logRefused(a.secure(a.identify(mux)))
+}
+
+// routes registers every route.
+func (a *API) routes(r *routes) {
 	a.health(r)
 	a.projectRoutes(r)
 	a.rolloutRoutes(r)
@@ -209,17 +228,10 @@ func (a *API) Handler() http.Handler {
 	a.replacementRoutes(r)
 	a.freezeRoutes(r)
 	a.approvalRoutes(r)
+	a.guardrailsRoutes(r)
 	a.keyRoutes(r)
 	a.hookRoutes(r)
 	a.sessionRoutes(r)
-	mux.Handle("/state/", StateHandler(a.State, a.stateCaller, a.Log))
-	mux.Handle("/api/", http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		a.refuse(w, core.Errorf(core.NotFound, "the API has no %s %s; see /api/openapi.yaml", req.Method, req.URL.Path))
-	}))
-	if a.Pages != nil {
-		mux.Handle("/", a.pages())
-	}
-	return a.logRefused(a.secure(a.identify(mux)))
 }
 
 func (a *API) health(r *routes) {

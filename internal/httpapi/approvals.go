@@ -13,16 +13,16 @@ func (a *API) approvalRoutes(r *routes) {
 	type list struct {
 		Project string `query:"project" maxLength:"63" doc:"default: every project"`
 	}
-	add(r, forPeople, http.MethodGet, "/api/v1/approvals", "list-approvals", "Runs that wait for approvals, oldest first", func(ctx context.Context, in *list) (*body[[]wire.Approval], error) {
+	add(r, viewers, http.MethodGet, "/api/v1/approvals", "list-approvals", "Runs that wait for approvals, oldest first", func(ctx context.Context, in *list) (*body[[]wire.Approval], error) {
 		out, err := a.Board.Approvals(ctx, in.Project, by(ctx))
-		return &body[[]wire.Approval]{out}, err
+		return &body[[]wire.Approval]{sees(ctx, out, approvalPlace)}, err
 	})
 	type ballot struct {
 		RunPath
 		Body *wire.Ballot `required:"false"`
 	}
 	vote := func(verb, summary string, approves bool) {
-		add(r, forPeople, http.MethodPost, "/api/v1/runs/{id}/"+verb, verb+"-run", summary, func(ctx context.Context, in *ballot) (*body[wire.Run], error) {
+		add(r, operators, http.MethodPost, "/api/v1/runs/{id}/"+verb, verb+"-run", summary, func(ctx context.Context, in *ballot) (*body[wire.Run], error) {
 			b := runs.Ballot{Approves: approves}
 			if in.Body != nil {
 				b.Reason, b.Plan = in.Body.Reason, in.Body.Plan

@@ -16,11 +16,11 @@ func (a *API) freezeRoutes(r *routes) {
 		ProjectPath
 		Body wire.SetFreeze
 	}
-	add(r, forPeople, http.MethodGet, all, "list-freezes", "Freezes that people set, newest first, and those that configurations write", func(ctx context.Context, in *ProjectPath) (*body[[]wire.Freeze], error) {
+	add(r, viewers, http.MethodGet, all, "list-freezes", "Freezes that people set, newest first, and those that configurations write", func(ctx context.Context, in *ProjectPath) (*body[[]wire.Freeze], error) {
 		out, err := a.Board.Freezes(ctx, in.Project)
 		return &body[[]wire.Freeze]{out}, err
 	})
-	add(r, forPeople, http.MethodPost, all, "create-freeze", "Let nothing change in an environment, or in any", func(ctx context.Context, in *freeze) (*body[wire.Freeze], error) {
+	add(r, operators, http.MethodPost, all, "create-freeze", "Let nothing change in an environment, or in any", func(ctx context.Context, in *freeze) (*body[wire.Freeze], error) {
 		f := core.Freeze{Project: in.Project, Environment: in.Body.Environment, From: in.Body.From, Until: in.Body.Until, Reason: in.Body.Reason}
 		var lifetime time.Duration
 		if in.Body.For != "" {
@@ -43,7 +43,7 @@ func (a *API) freezeRoutes(r *routes) {
 		ProjectPath
 		Environment string `query:"environment" maxLength:"63" doc:"missing: what freezes all environments at once"`
 	}
-	add(r, forPeople, http.MethodDelete, all, "unfreeze", "Lift the freezes that people set on an environment, or on all", func(ctx context.Context, in *many) (*body[[]wire.Freeze], error) {
+	add(r, operators, http.MethodDelete, all, "unfreeze", "Lift the freezes that people set on an environment, or on all", func(ctx context.Context, in *many) (*body[[]wire.Freeze], error) {
 		freezes, err := a.Access.Unfreeze(ctx, by(ctx), in.Project, in.Environment, "")
 		return lifted(freezes), err
 	})
@@ -51,7 +51,7 @@ func (a *API) freezeRoutes(r *routes) {
 		ProjectPath
 		ID string `path:"id" minLength:"1" maxLength:"64"`
 	}
-	add(r, forPeople, http.MethodDelete, all+"/{id}", "lift-freeze", "Lift one freeze", func(ctx context.Context, in *one) (*body[[]wire.Freeze], error) {
+	add(r, operators, http.MethodDelete, all+"/{id}", "lift-freeze", "Lift one freeze", func(ctx context.Context, in *one) (*body[[]wire.Freeze], error) {
 		freezes, err := a.Access.Unfreeze(ctx, by(ctx), in.Project, "", in.ID)
 		return lifted(freezes), err
 	})

@@ -28,8 +28,7 @@ type known struct {
 	err      error
 	// person is false for a run's token.
 	person bool
-	// run is the {id} of the path, for routes of runners.
-	path string
+	path   string
 }
 
 // secretOf takes the token from a request: Bearer, Basic (any user, the token as the
@@ -80,8 +79,8 @@ func identified(ctx context.Context) known {
 // by names the caller for events.
 func by(ctx context.Context) string { return identified(ctx).identity.Name() }
 
-// allow decides whether the caller may use a route.
-func allow(ctx context.Context, who permission) error {
+// allow decides whether the caller may use a route. Param tells the names in its path.
+func (a *API) allow(ctx context.Context, who permission, pattern string, param func(string) string) error {
 	if who == forAll {
 		return nil
 	}
@@ -91,8 +90,12 @@ func allow(ctx context.Context, who permission) error {
 	}
 	token := k.identity.Token
 	switch {
-	case who == forPeople && k.person:
-		return nil
+	case who != forRunners && k.person:
+		at, err := a.where(ctx, pattern, param)
+		if err != nil {
+			return err
+		}
+		return k.identity.May(core.Role(who), at.project, at.environment)
 	case who == forRunners && token.Kind == core.TokenRun && strings.HasPrefix(k.path, "/api/v1/runs/"+token.Run+"/"):
 		return nil
 	case token.Kind == core.TokenRun:
@@ -107,7 +110,8 @@ func runner(ctx context.Context) runs.Caller {
 	return runs.Caller{Run: token.Run, Fence: token.Fence}
 }
 
-// stateCaller says who speaks the state protocol.
+// stateCaller says who speaks the state protocol. A whole state has secrets in it, so to read
+// it takes a developer, and to write it an operator, of the environment.
 func (a *API) stateCaller(req *http.Request) (state.Caller, error) {
 	k := identified(req.Context())
 	if k.err != nil {
@@ -115,7 +119,9 @@ func (a *API) stateCaller(req *http.Request) (state.Caller, error) {
 	}
 	token := k.identity.Token
 	if k.person {
-		return state.Caller{By: k.identity.Name(), Person: true, CanWrite: true}, nil
+		project, environment := req.PathValue("project"), req.PathValue("environment")
+		mayWrite := k.identity.May(core.RoleOperator, project, environment) == nil
+		return state.Caller{By: k.identity.Name(), Person: true, CanWrite: mayWrite}, k.identity.May(core.RoleDeveloper, project, environment)
 	}
 	return state.Caller{Run: token.Run, Fence: token.Fence, CanWrite: true, By: k.identity.Name()}, nil
 }
@@ -173,7 +179,11 @@ func (a *API) pages() http.Handler {
 		open := req.URL.Path == "/login" || strings.HasPrefix(req.URL.Path, "/assets/") || req.URL.Path == "/favicon.ico"
 		if !open && !k.person {
 			if req.Method != http.MethodGet {
-				a.refuse(w, allow(req.Context(), forPeople))
+				err := k.err
+				if err == nil {
+					err = core.Errorf(core.Denied, "a run's token is good for its own run alone")
+				}
+				a.refuse(w, err)
 				return
 			}
 			http.Redirect(w, req, "/login?next="+url.QueryEscape(req.URL.RequestURI()), http.StatusSeeOther)

@@ -11,7 +11,7 @@ import (
 
 // inventoryRoutes give people's own Ansible the hosts that runs use.
 func (a *API) inventoryRoutes(r *routes) {
-	add(r, forPeople, http.MethodGet, "/api/v1/projects/{project}/inventory/{environment}/{stack}", "inventory", "An Ansible inventory from an instance's outputs", a.inventory)
+	add(r, developers, http.MethodGet, "/api/v1/projects/{project}/inventory/{environment}/{stack}", "inventory", "An Ansible inventory from an instance's outputs", a.inventory)
 }
 
 type InstancePath struct {

@@ -9,18 +9,18 @@ import (
 )
 
 func (a *API) keyRoutes(r *routes) {
-	add(r, forPeople, http.MethodGet, "/api/v1/keys", "list-keys", "The keys that seal what is stored, without their secrets", func(ctx context.Context, _ *struct{}) (*body[wire.Keys], error) {
+	add(r, admins, http.MethodGet, "/api/v1/keys", "list-keys", "The keys that seal what is stored, without their secrets", func(ctx context.Context, _ *struct{}) (*body[wire.Keys], error) {
 		st, err := a.Keys.Status(ctx)
 		return &body[wire.Keys]{wireKeys(st)}, err
 	})
-	add(r, forPeople, http.MethodPost, "/api/v1/keys/rotate", "rotate-keys", "Seal with a new key from now on, and everything that is stored anew", func(ctx context.Context, _ *struct{}) (*body[wire.Keys], error) {
+	add(r, admins, http.MethodPost, "/api/v1/keys/rotate", "rotate-keys", "Seal with a new key from now on, and everything that is stored anew", func(ctx context.Context, _ *struct{}) (*body[wire.Keys], error) {
 		st, err := a.Keys.Rotate(ctx, by(ctx))
 		return &body[wire.Keys]{wireKeys(st)}, err
 	})
 	type keyPath struct {
 		ID string `path:"id" maxLength:"64"`
 	}
-	add(r, forPeople, http.MethodDelete, "/api/v1/keys/{id}", "retire-key", "Delete a key on which nothing hangs any more", func(ctx context.Context, in *keyPath) (*none, error) {
+	add(r, admins, http.MethodDelete, "/api/v1/keys/{id}", "retire-key", "Delete a key on which nothing hangs any more", func(ctx context.Context, in *keyPath) (*none, error) {
 		return &none{}, a.Keys.Retire(ctx, by(ctx), in.ID)
 	})
 }

@@ -114,8 +114,11 @@ func position(req *http.Request) (int64, error) {
 
 // streamChanges says "changed" whenever something of a project (?project=) did.
 func (a *API) streamChanges(w http.ResponseWriter, req *http.Request) error {
-	ctx := req.Context()
-	changed := a.Bus.Listen(ctx, req.URL.Query().Get("project"))
+	ctx, project := req.Context(), req.URL.Query().Get("project")
+	if err := may(ctx, core.RoleViewer, project, ""); err != nil {
+		return err
+	}
+	changed := a.Bus.Listen(ctx, project)
 	send := stream(w)
 	for err := send("changed", "", "{}"); err == nil; {
 		select {

@@ -18,18 +18,18 @@ func (a *API) ownRoutes(r *routes) {
 		InstancePath
 		Body *wire.Reason `required:"false"`
 	}
-	add(r, forPeople, http.MethodPost, one+"/forget", "forget-state", "Forget what is known of a state in the stack's own backend", func(ctx context.Context, in *reason) (*none, error) {
+	add(r, operators, http.MethodPost, one+"/forget", "forget-state", "Forget what is known of a state in the stack's own backend", func(ctx context.Context, in *reason) (*none, error) {
 		why := ""
 		if in.Body != nil {
 			why = in.Body.Reason
 		}
 		return &none{}, a.State.Forget(ctx, person(ctx), in.Project, in.Stack, in.Environment, why)
 	})
-	add(r, forPeople, http.MethodGet, one+"/recovered", "list-recovered", "An instance's recovery slot, newest first", func(ctx context.Context, in *InstancePath) (*body[[]wire.Recovered], error) {
+	add(r, viewers, http.MethodGet, one+"/recovered", "list-recovered", "An instance's recovery slot, newest first", func(ctx context.Context, in *InstancePath) (*body[[]wire.Recovered], error) {
 		out, err := a.State.Recovered(ctx, in.Project, in.Stack, in.Environment)
 		return &body[[]wire.Recovered]{out}, err
 	})
-	r.raw(forPeople, http.MethodGet, one+"/recovered/{entry}", func(w http.ResponseWriter, req *http.Request) error {
+	r.raw(developers, http.MethodGet, one+"/recovered/{entry}", func(w http.ResponseWriter, req *http.Request) error {
 		id, err := strconv.ParseInt(req.PathValue("entry"), 10, 64)
 		if err != nil {
 			return core.Errorf(core.Invalid, "%q is not the number of an entry", req.PathValue("entry"))
@@ -46,11 +46,11 @@ func (a *API) ownRoutes(r *routes) {
 		Entry int64        `path:"entry" minimum:"1"`
 		Body  *wire.Reason `required:"false"`
 	}
-	add(r, forPeople, http.MethodPost, one+"/recovered/{entry}/use", "use-recovered", "Make an entry of the recovery slot the current state", func(ctx context.Context, in *entry) (*body[wire.StateVersion], error) {
+	add(r, operators, http.MethodPost, one+"/recovered/{entry}/use", "use-recovered", "Make an entry of the recovery slot the current state", func(ctx context.Context, in *entry) (*body[wire.StateVersion], error) {
 		v, err := a.State.Promote(ctx, person(ctx), in.Project, in.Stack, in.Environment, in.Entry)
 		return &body[wire.StateVersion]{state.Version(v, true)}, err
 	})
-	add(r, forPeople, http.MethodPost, one+"/recovered/{entry}/discard", "discard-recovered", "Say that nobody needs an entry of the recovery slot", func(ctx context.Context, in *entry) (*none, error) {
+	add(r, operators, http.MethodPost, one+"/recovered/{entry}/discard", "discard-recovered", "Say that nobody needs an entry of the recovery slot", func(ctx context.Context, in *entry) (*none, error) {
 		why := ""
 		if in.Body != nil {
 			why = in.Body.Reason

@@ -24,11 +24,11 @@ type none struct{ Body struct{} }
 func created(op *huma.Operation) { op.DefaultStatus = http.StatusCreated }
 
 func (a *API) projectRoutes(r *routes) {
-	add(r, forPeople, http.MethodGet, "/api/v1/projects", "list-projects", "Every project", func(ctx context.Context, _ *struct{}) (*body[[]wire.Project], error) {
+	add(r, viewers, http.MethodGet, "/api/v1/projects", "list-projects", "Every project", func(ctx context.Context, _ *struct{}) (*body[[]wire.Project], error) {
 		out, err := a.Board.AllProjects(ctx)
-		return &body[[]wire.Project]{out}, err
+		return &body[[]wire.Project]{sees(ctx, out, projectPlace)}, err
 	})
-	add(r, forPeople, http.MethodPost, "/api/v1/projects", "add-project", "Track a repository", func(ctx context.Context, in *body[wire.AddProject]) (*body[wire.Project], error) {
+	add(r, admins, http.MethodPost, "/api/v1/projects", "add-project", "Track a repository", func(ctx context.Context, in *body[wire.AddProject]) (*body[wire.Project], error) {
 		p, err := a.Projects.Add(ctx, by(ctx), in.Body.Name, in.Body.Repo, in.Body.Branch, in.Body.Path)
 		if err != nil {
 			return nil, err
@@ -36,29 +36,30 @@ func (a *API) projectRoutes(r *routes) {
 		out, err := a.Board.ProjectOf(ctx, p, true)
 		return &body[wire.Project]{out}, err
 	}, created)
-	add(r, forPeople, http.MethodGet, "/api/v1/projects/{project}", "show-project", "One project, with its webhook", func(ctx context.Context, in *ProjectPath) (*body[wire.Project], error) {
+	add(r, viewers, http.MethodGet, "/api/v1/projects/{project}", "show-project", "One project; for its admins, with its webhook", func(ctx context.Context, in *ProjectPath) (*body[wire.Project], error) {
 		p, err := a.Projects.Get(ctx, in.Project)
 		if err != nil {
 			return nil, err
 		}
-		out, err := a.Board.ProjectOf(ctx, p, true)
+		// Whoever knows the webhook's secret can make the server read the branch.
+		out, err := a.Board.ProjectOf(ctx, p, may(ctx, core.RoleAdmin, in.Project, "") == nil)
 		return &body[wire.Project]{out}, err
 	})
 	type remove struct {
 		ProjectPath
 		Force bool `query:"force" doc:"also when states still have resources"`
 	}
-	add(r, forPeople, http.MethodDelete, "/api/v1/projects/{project}", "remove-project", "Forget a project", func(ctx context.Context, in *remove) (*none, error) {
+	add(r, admins, http.MethodDelete, "/api/v1/projects/{project}", "remove-project", "Forget a project", func(ctx context.Context, in *remove) (*none, error) {
 		return &none{}, a.Projects.Remove(ctx, by(ctx), in.Project, in.Force)
 	})
-	add(r, forPeople, http.MethodPost, "/api/v1/projects/{project}/acknowledge", "acknowledge-history", "Accept a rewritten history", func(ctx context.Context, in *ProjectPath) (*none, error) {
+	add(r, operators, http.MethodPost, "/api/v1/projects/{project}/acknowledge", "acknowledge-history", "Accept a rewritten history", func(ctx context.Context, in *ProjectPath) (*none, error) {
 		return &none{}, a.Projects.Acknowledge(ctx, by(ctx), in.Project)
 	})
 	type status struct {
 		ProjectPath
 		Why bool `query:"why"`
 	}
-	add(r, forPeople, http.MethodGet, "/api/v1/projects/{project}/status", "status", "Stacks by environments", func(ctx context.Context, in *status) (*body[wire.Status], error) {
+	add(r, viewers, http.MethodGet, "/api/v1/projects/{project}/status", "status", "Stacks by environments", func(ctx context.Context, in *status) (*body[wire.Status], error) {
 		out, err := a.Board.Status(ctx, in.Project, in.Why)
 		return &body[wire.Status]{out}, err
 	})
@@ -70,10 +71,10 @@ func (a *API) projectRoutes(r *routes) {
 		EnvironmentPath
 		Body wire.Reason
 	}
-	add(r, forPeople, http.MethodPost, "/api/v1/projects/{project}/environments/{environment}/hold", "hold", "Let nothing enter an environment", func(ctx context.Context, in *hold) (*none, error) {
+	add(r, operators, http.MethodPost, "/api/v1/projects/{project}/environments/{environment}/hold", "hold", "Let nothing enter an environment", func(ctx context.Context, in *hold) (*none, error) {
 		return &none{}, a.Access.Hold(ctx, by(ctx), in.Project, in.Environment, in.Body.Reason)
 	})
-	add(r, forPeople, http.MethodDelete, "/api/v1/projects/{project}/environments/{environment}/hold", "unhold", "Lift a hold", func(ctx context.Context, in *EnvironmentPath) (*none, error) {
+	add(r, operators, http.MethodDelete, "/api/v1/projects/{project}/environments/{environment}/hold", "unhold", "Lift a hold", func(ctx context.Context, in *EnvironmentPath) (*none, error) {
 		return &none{}, a.Access.Unhold(ctx, by(ctx), in.Project, in.Environment)
 	})
 	type events struct {
@@ -81,11 +82,14 @@ func (a *API) projectRoutes(r *routes) {
 		After   int64  `query:"after" minimum:"0"`
 		Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	}
-	add(r, forPeople, http.MethodGet, "/api/v1/events", "events", "The audit log, oldest first", func(ctx context.Context, in *events) (*body[[]wire.Event], error) {
+	add(r, viewers, http.MethodGet, "/api/v1/events", "events", "The audit log, oldest first", func(ctx context.Context, in *events) (*body[[]wire.Event], error) {
+		if err := mayReadEvents(ctx, in.Project); err != nil {
+			return nil, err
+		}
 		out, err := a.Board.Events(ctx, in.Project, in.After, in.Limit)
 		return &body[[]wire.Event]{out}, err
 	})
-	add(r, forPeople, http.MethodGet, "/api/v1/events/verify", "verify-events", "Compute the hashes of the whole audit log anew", func(ctx context.Context, _ *struct{}) (*body[wire.VerifiedEvents], error) {
+	add(r, viewers, http.MethodGet, "/api/v1/events/verify", "verify-events", "Compute the hashes of the whole audit log anew", func(ctx context.Context, _ *struct{}) (*body[wire.VerifiedEvents], error) {
 		seq, hash, err := a.VerifyEvents(ctx)
 		if core.CodeOf(err) == core.Conflict {
 			return &body[wire.VerifiedEvents]{wire.VerifiedEvents{Seq: seq, Hash: hash, Reason: core.MessageOf(err)}}, nil
@@ -99,7 +103,7 @@ func (a *API) rolloutRoutes(r *routes) {
 		ProjectPath
 		Limit int `query:"limit" minimum:"1" maximum:"1000" default:"20"`
 	}
-	add(r, forPeople, http.MethodGet, "/api/v1/projects/{project}/rollouts", "list-rollouts", "Rollouts, newest first", func(ctx context.Context, in *list) (*body[[]wire.Rollout], error) {
+	add(r, viewers, http.MethodGet, "/api/v1/projects/{project}/rollouts", "list-rollouts", "Rollouts, newest first", func(ctx context.Context, in *list) (*body[[]wire.Rollout], error) {
 		out, err := a.Board.Rollouts(ctx, in.Project, in.Limit)
 		return &body[[]wire.Rollout]{out}, err
 	})
@@ -107,7 +111,7 @@ func (a *API) rolloutRoutes(r *routes) {
 		ProjectPath
 		Body wire.StartRollout
 	}
-	add(r, forPeople, http.MethodPost, "/api/v1/projects/{project}/rollouts", "start-rollout", "Promote a release, or try again", func(ctx context.Context, in *start) (*body[wire.Rollout], error) {
+	add(r, operators, http.MethodPost, "/api/v1/projects/{project}/rollouts", "start-rollout", "Promote a release, or try again", func(ctx context.Context, in *start) (*body[wire.Rollout], error) {
 		ro, err := a.Rollouts.Start(ctx, by(ctx), in.Project, in.Body.Commit)
 		if err != nil {
 			return nil, err
@@ -117,11 +121,11 @@ func (a *API) rolloutRoutes(r *routes) {
 	type one struct {
 		ID string `path:"id" maxLength:"64"`
 	}
-	add(r, forPeople, http.MethodGet, "/api/v1/rollouts/{id}", "show-rollout", "One rollout with its runs", func(ctx context.Context, in *one) (*body[wire.Rollout], error) {
+	add(r, viewers, http.MethodGet, "/api/v1/rollouts/{id}", "show-rollout", "One rollout with its runs", func(ctx context.Context, in *one) (*body[wire.Rollout], error) {
 		out, err := a.Board.Rollout(ctx, in.ID)
 		return &body[wire.Rollout]{out}, err
 	})
-	add(r, forPeople, http.MethodPost, "/api/v1/rollouts/{id}/cancel", "cancel-rollout", "End a rollout", func(ctx context.Context, in *one) (*body[wire.Rollout], error) {
+	add(r, operators, http.MethodPost, "/api/v1/rollouts/{id}/cancel", "cancel-rollout", "End a rollout", func(ctx context.Context, in *one) (*body[wire.Rollout], error) {
 		ro, err := a.Rollouts.Cancel(ctx, by(ctx), in.ID)
 		if err != nil {
 			return nil, err
@@ -142,15 +146,15 @@ func (a *API) runRoutes(r *routes) {
 		Rollout     string `query:"rollout" maxLength:"64"`
 		Limit       int    `query:"limit" minimum:"1" maximum:"10000" default:"100"`
 	}
-	add(r, forPeople, http.MethodGet, "/api/v1/projects/{project}/runs", "list-runs", "Runs, newest first", func(ctx context.Context, in *list) (*body[[]wire.Run], error) {
+	add(r, viewers, http.MethodGet, "/api/v1/projects/{project}/runs", "list-runs", "Runs, newest first", func(ctx context.Context, in *list) (*body[[]wire.Run], error) {
 		out, err := a.Board.AllRuns(ctx, core.RunFilter{Project: in.Project, Environment: in.Environment, Stack: in.Stack, Rollout: in.Rollout, Limit: in.Limit})
-		return &body[[]wire.Run]{out}, err
+		return &body[[]wire.Run]{sees(ctx, out, runPlace)}, err
 	})
-	add(r, forPeople, http.MethodGet, "/api/v1/runs/{id}", "show-run", "One run", func(ctx context.Context, in *RunPath) (*body[wire.Run], error) {
+	add(r, viewers, http.MethodGet, "/api/v1/runs/{id}", "show-run", "One run", func(ctx context.Context, in *RunPath) (*body[wire.Run], error) {
 		out, err := a.Board.Run(ctx, in.ID, by(ctx))
 		return &body[wire.Run]{out}, err
 	})
-	add(r, forPeople, http.MethodGet, "/api/v1/runs/{id}/plan", "show-plan", "A run's plan, masked", func(ctx context.Context, in *RunPath) (*body[*wire.Plan], error) {
+	add(r, viewers, http.MethodGet, "/api/v1/runs/{id}/plan", "show-plan", "A run's plan, masked", func(ctx context.Context, in *RunPath) (*body[*wire.Plan], error) {
 		out, err := a.Board.Plan(ctx, in.ID)
 		return &body[*wire.Plan]{out}, err
 	})
@@ -159,7 +163,7 @@ func (a *API) runRoutes(r *routes) {
 		After int64 `query:"after" minimum:"0"`
 		Limit int   `query:"limit" minimum:"1" maximum:"1000" default:"500"`
 	}
-	add(r, forPeople, http.MethodGet, "/api/v1/runs/{id}/logs", "run-logs", "Chunks of a run's log", func(ctx context.Context, in *logs) (*body[[]wire.LogChunk], error) {
+	add(r, viewers, http.MethodGet, "/api/v1/runs/{id}/logs", "run-logs", "Chunks of a run's log", func(ctx context.Context, in *logs) (*body[[]wire.LogChunk], error) {
 		out, _, err := a.Board.Logs(ctx, in.ID, in.After, in.Limit)
 		return &body[[]wire.LogChunk]{out}, err
 	})
@@ -168,7 +172,7 @@ func (a *API) runRoutes(r *routes) {
 		Body *wire.Reason `required:"false"`
 	}
 	decide := func(path, id, summary string, f func(ctx context.Context, by, run, reason string) (core.Run, error)) {
-		add(r, forPeople, http.MethodPost, "/api/v1/runs/{id}/"+path, id, summary, func(ctx context.Context, in *reason) (*body[wire.Run], error) {
+		add(r, operators, http.MethodPost, "/api/v1/runs/{id}/"+path, id, summary, func(ctx context.Context, in *reason) (*body[wire.Run], error) {
 			why := ""
 			if in.Body != nil {
 				why = in.Body.Reason
@@ -185,7 +189,7 @@ func (a *API) runRoutes(r *routes) {
 		RunPath
 		Body *wire.Recover `required:"false"`
 	}
-	add(r, forPeople, http.MethodPost, "/api/v1/runs/{id}/recover", "recover-run", "Find out about an unknown outcome", func(ctx context.Context, in *recover) (*body[wire.Run], error) {
+	add(r, operators, http.MethodPost, "/api/v1/runs/{id}/recover", "recover-run", "Find out about an unknown outcome", func(ctx context.Context, in *recover) (*body[wire.Run], error) {
 		unlock := ""
 		if in.Body != nil {
 			unlock = in.Body.Unlock
@@ -197,6 +201,6 @@ func (a *API) runRoutes(r *routes) {
 		return &body[wire.Run]{board.Run(run)}, nil
 	})
 	decide("abandon", "abandon-run", "Give up a runner that does not answer; in an apply the outcome is unknown then", a.Runs.Abandon)
-	r.raw(forPeople, http.MethodGet, "/api/v1/runs/{id}/logs/stream", a.streamLogs)
-	r.raw(forPeople, http.MethodGet, "/api/v1/changes", a.streamChanges)
+	r.raw(viewers, http.MethodGet, "/api/v1/runs/{id}/logs/stream", a.streamLogs)
+	r.raw(viewers, http.MethodGet, "/api/v1/changes", a.streamChanges)
 }

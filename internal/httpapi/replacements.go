@@ -14,11 +14,11 @@ func (a *API) replacementRoutes(r *routes) {
 		InstancePath
 		Body wire.Replace
 	}
-	add(r, forPeople, http.MethodGet, all, "list-replacements", "What people asked to be replaced, newest first", func(ctx context.Context, in *ProjectPath) (*body[[]wire.Replacement], error) {
+	add(r, viewers, http.MethodGet, all, "list-replacements", "What people asked to be replaced, newest first", func(ctx context.Context, in *ProjectPath) (*body[[]wire.Replacement], error) {
 		list, err := a.Runs.Replacements(ctx, in.Project)
 		return &body[[]wire.Replacement]{wireReplacements(list)}, err
 	})
-	add(r, forPeople, http.MethodPost, all+"/{environment}/{stack}", "create-replacements", "Have resources replaced by the next run of an instance", func(ctx context.Context, in *replace) (*body[[]wire.Replacement], error) {
+	add(r, operators, http.MethodPost, all+"/{environment}/{stack}", "create-replacements", "Have resources replaced by the next run of an instance", func(ctx context.Context, in *replace) (*body[[]wire.Replacement], error) {
 		list, err := a.Runs.Replace(ctx, by(ctx), in.Project, in.Stack, in.Environment, in.Body.Addresses, in.Body.Reason)
 		return &body[[]wire.Replacement]{wireReplacements(list)}, err
 	}, created)
@@ -26,7 +26,7 @@ func (a *API) replacementRoutes(r *routes) {
 		ProjectPath
 		ID string `path:"id" maxLength:"64"`
 	}
-	add(r, forPeople, http.MethodDelete, all+"/{id}", "end-replacement", "Take a replacement back that was not done", func(ctx context.Context, in *one) (*none, error) {
+	add(r, operators, http.MethodDelete, all+"/{id}", "end-replacement", "Take a replacement back that was not done", func(ctx context.Context, in *one) (*none, error) {
 		return &none{}, a.Runs.TakeBack(ctx, by(ctx), in.Project, in.ID)
 	})
 }

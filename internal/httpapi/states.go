@@ -19,12 +19,12 @@ func person(ctx context.Context) state.Caller {
 
 // stateRoutes are people's view of states.
 func (a *API) stateRoutes(r *routes) {
-	add(r, forPeople, http.MethodGet, "/api/v1/projects/{project}/states", "list-states", "The current state of every instance", func(ctx context.Context, in *ProjectPath) (*body[[]wire.StateVersion], error) {
+	add(r, viewers, http.MethodGet, "/api/v1/projects/{project}/states", "list-states", "The current state of every instance", func(ctx context.Context, in *ProjectPath) (*body[[]wire.StateVersion], error) {
 		out, err := a.State.List(ctx, in.Project)
-		return &body[[]wire.StateVersion]{out}, err
+		return &body[[]wire.StateVersion]{sees(ctx, out, func(v wire.StateVersion) place { return instancePlace(in.Project, v.Instance) })}, err
 	})
 	const one = "/api/v1/projects/{project}/states/{environment}/{stack}"
-	add(r, forPeople, http.MethodGet, one, "show-state", "An instance's state, without what is secret in it", func(ctx context.Context, in *InstancePath) (*body[wire.State], error) {
+	add(r, viewers, http.MethodGet, one, "show-state", "An instance's state, without what is secret in it", func(ctx context.Context, in *InstancePath) (*body[wire.State], error) {
 		out, err := a.State.Show(ctx, in.Project, in.Stack, in.Environment)
 		return &body[wire.State]{out}, err
 	})
@@ -32,7 +32,7 @@ func (a *API) stateRoutes(r *routes) {
 		InstancePath
 		Limit int `query:"limit" minimum:"0" doc:"0 means all"`
 	}
-	add(r, forPeople, http.MethodGet, one+"/versions", "list-state-versions", "An instance's state versions, newest first", func(ctx context.Context, in *versions) (*body[[]wire.StateVersion], error) {
+	add(r, viewers, http.MethodGet, one+"/versions", "list-state-versions", "An instance's state versions, newest first", func(ctx context.Context, in *versions) (*body[[]wire.StateVersion], error) {
 		out, err := a.State.Versions(ctx, in.Project, in.Stack, in.Environment, in.Limit)
 		return &body[[]wire.StateVersion]{out}, err
 	})
@@ -41,7 +41,7 @@ func (a *API) stateRoutes(r *routes) {
 		From int64 `query:"from" minimum:"0" doc:"0 means the version before"`
 		To   int64 `query:"to" minimum:"0" doc:"0 means the current version"`
 	}
-	add(r, forPeople, http.MethodGet, one+"/diff", "diff-states", "What differs between two versions, without sensitive values", func(ctx context.Context, in *diff) (*body[wire.StateDiff], error) {
+	add(r, viewers, http.MethodGet, one+"/diff", "diff-states", "What differs between two versions, without sensitive values", func(ctx context.Context, in *diff) (*body[wire.StateDiff], error) {
 		out, err := a.State.Diff(ctx, in.Project, in.Stack, in.Environment, in.From, in.To)
 		return &body[wire.StateDiff]{out}, err
 	})
@@ -49,7 +49,7 @@ func (a *API) stateRoutes(r *routes) {
 		InstancePath
 		Body wire.RestoreState
 	}
-	add(r, forPeople, http.MethodPost, one+"/restore", "restore-state", "Make an older version current again", func(ctx context.Context, in *restore) (*body[wire.StateVersion], error) {
+	add(r, operators, http.MethodPost, one+"/restore", "restore-state", "Make an older version current again", func(ctx context.Context, in *restore) (*body[wire.StateVersion], error) {
 		v, err := a.State.Restore(ctx, person(ctx), in.Project, in.Stack, in.Environment, in.Body.Version, in.Body.Reason)
 		return &body[wire.StateVersion]{state.Version(v, true)}, err
 	})
@@ -57,10 +57,10 @@ func (a *API) stateRoutes(r *routes) {
 		InstancePath
 		Body wire.Reason
 	}
-	add(r, forPeople, http.MethodPost, one+"/unlock", "unlock-state", "Take a state's lock away", func(ctx context.Context, in *unlock) (*none, error) {
+	add(r, operators, http.MethodPost, one+"/unlock", "unlock-state", "Take a state's lock away", func(ctx context.Context, in *unlock) (*none, error) {
 		return &none{}, a.State.ForceUnlock(ctx, person(ctx), in.Project, in.Stack, in.Environment, in.Body.Reason)
 	})
-	r.raw(forPeople, http.MethodGet, one+"/pull", func(w http.ResponseWriter, req *http.Request) error {
+	r.raw(developers, http.MethodGet, one+"/pull", func(w http.ResponseWriter, req *http.Request) error {
 		version, err := strconv.ParseInt(req.FormValue("version"), 10, 64)
 		if err != nil && req.FormValue("version") != "" {
 			return core.Errorf(core.Invalid, "%q is not the number of a state version", req.FormValue("version"))
@@ -79,7 +79,7 @@ func (a *API) stateRoutes(r *routes) {
 		return nil
 	})
 	store := func(route string, write func(ctx context.Context, project, stack, environment string, req *http.Request, content []byte) (core.StateVersion, error)) {
-		r.raw(forPeople, http.MethodPost, one+route, func(w http.ResponseWriter, req *http.Request) error {
+		r.raw(operators, http.MethodPost, one+route, func(w http.ResponseWriter, req *http.Request) error {
 			content, err := readAll(w, req, a.State.Limit())
 			if err != nil {
 				return err

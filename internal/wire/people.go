@@ -191,16 +191,18 @@ type Except struct {
 
 // Exception lets one apply do to one protected address what rule 13 forbids.
 type Exception struct {
-	ID       string     `json:"id"`
-	Instance string     `json:"instance"`
-	Address  string     `json:"address"`
-	Reason   string     `json:"reason"`
-	By       string     `json:"by"`
-	Created  time.Time  `json:"created"`
-	Expires  time.Time  `json:"expires"`
-	Status   string     `json:"status" enum:"open,used,expired,ended"`
-	Ended    *time.Time `json:"ended,omitempty"`
-	UsedBy   string     `json:"used_by,omitempty" doc:"the run, or the person by a write of the state"`
+	ID       string `json:"id"`
+	Instance string `json:"instance"`
+	Address  string `json:"address"`
+	Reason   string `json:"reason"`
+	By       string `json:"by"`
+	// ConfirmedBy is the second person, where the guardrails want one.
+	ConfirmedBy string     `json:"confirmed_by,omitempty"`
+	Created     time.Time  `json:"created"`
+	Expires     time.Time  `json:"expires"`
+	Status      string     `json:"status" enum:"open,pending,used,expired,ended" doc:"pending: a second person has to confirm it"`
+	Ended       *time.Time `json:"ended,omitempty"`
+	UsedBy      string     `json:"used_by,omitempty" doc:"the run, or the person by a write of the state"`
 }
 
 // Hooked is how a command of a before_change block ended.
@@ -438,12 +440,16 @@ type KeyPassage struct {
 
 // Token is a credential; Secret is shown once, in the answer to its creation.
 type Token struct {
-	ID      string    `json:"id"`
-	Kind    string    `json:"kind"`
-	Name    string    `json:"name"`
-	Created time.Time `json:"created"`
-	Expires time.Time `json:"expires,omitzero"`
-	Secret  string    `json:"secret,omitempty"`
+	ID          string    `json:"id"`
+	Kind        string    `json:"kind" doc:"admin: of a person or a machine, whatever its role; run: of a run"`
+	Name        string    `json:"name"`
+	User        string    `json:"user,omitempty" doc:"whose it is, as user:NAME in events and guardrails"`
+	Role        string    `json:"role,omitempty" doc:"what it lets do; empty: what the guardrails give its user"`
+	Project     string    `json:"project,omitempty" doc:"where the role holds; empty: in all"`
+	Environment string    `json:"environment,omitempty" doc:"likewise"`
+	Created     time.Time `json:"created"`
+	Expires     time.Time `json:"expires,omitzero"`
+	Secret      string    `json:"secret,omitempty"`
 }
 
 // Recover asks for a recover run.
@@ -463,8 +469,12 @@ type SecretValue struct {
 
 // CreateToken asks for a token.
 type CreateToken struct {
-	Name string `json:"name" doc:"for people: whose, or what for"`
-	TTL  string `json:"ttl,omitempty" doc:"how long it lives, a Go duration; default: until revoked"`
+	Name        string `json:"name" doc:"for people: whose, or what for"`
+	TTL         string `json:"ttl,omitempty" doc:"how long it lives, a Go duration; default: until revoked"`
+	User        string `json:"user,omitempty" doc:"whose it is; default: the name"`
+	Role        string `json:"role,omitempty" doc:"viewer, developer, operator or admin; default: what the guardrails give the user, and admin while they name no roles"`
+	Project     string `json:"project,omitempty" doc:"the only project where the role holds"`
+	Environment string `json:"environment,omitempty" doc:"the only environment where the role holds"`
 }
 
 // Entry is a link that lets a browser in once.

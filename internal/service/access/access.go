@@ -4,123 +4,23 @@ package access
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"regexp"
 	"strings"
-	"time"
 
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/service/bus"
+	"github.com/terrace-cd/terrace/internal/service/guardrails"
 	"github.com/terrace-cd/terrace/internal/service/runs"
 )
 
 // Service is safe for concurrent use.
 type Service struct {
-	Store core.Store
-	Seal  core.Sealer
-	Bus   *bus.Bus
+	Store      core.Store
+	Guardrails *guardrails.Service
+	Seal       core.Sealer
+	Bus        *bus.Bus
 
 	entries entries
-}
-
-// Identity is who makes a request.
-type Identity struct {
-	Token core.Token
-}
-
-// Name is how the identity appears in events: "run:r-…" or "user:NAME".
-func (i Identity) Name() string {
-	if i.Token.Kind == core.TokenRun {
-		return "run:" + i.Token.Run
-	}
-	return "user:" + i.Token.Name
-}
-
-// Identify finds the token behind a secret. Unauthenticated when there is none, or
-// it is revoked or expired. A run's revoked token is still recognised, so that a late
-// write can be refused for its fence and kept; nothing else accepts it.
-func (s *Service) Identify(ctx context.Context, secret string) (Identity, error) {
-	refused := core.Errorf(core.Unauthenticated, "this token is not valid; set TERRACE_TOKEN or run: terrace login URL")
-	if secret == "" {
-		return Identity{}, core.Errorf(core.Unauthenticated, "a token is needed; set TERRACE_TOKEN or run: terrace login URL")
-	}
-	var token core.Token
-	err := s.Store.Peek(ctx, func(tx core.Tx) (err error) {
-		if token, err = tx.TokenByHash(runs.HashToken(secret)); err != nil {
-			return err
-		}
-		if token.Revoked && token.Kind != core.TokenRun || !token.Expires.IsZero() && tx.Now().After(token.Expires) {
-			return refused
-		}
-		return nil
-	})
-	if core.CodeOf(err) == core.NotFound {
-		return Identity{}, refused
-	}
-	return Identity{Token: token}, err
-}
-
-// NewSecret makes the secret of a token.
-func NewSecret() string {
-	var random [24]byte
-	if _, err := rand.Read(random[:]); err != nil {
-		panic(err) // crypto/rand never fails on the systems Go supports
-	}
-	return "tr_" + hex.EncodeToString(random[:])
-}
-
-// NewToken makes an admin token and returns its secret, which is not stored.
-func (s *Service) NewToken(ctx context.Context, by, name string, lifetime time.Duration) (core.Token, string, error) {
-	secret := NewSecret()
-	token, err := s.AddToken(ctx, by, name, secret, lifetime)
-	return token, secret, err
-}
-
-// AddToken stores an admin token for a secret of NewSecret. A lifetime of 0 means
-// until it is revoked.
-func (s *Service) AddToken(ctx context.Context, by, name, secret string, lifetime time.Duration) (core.Token, error) {
-	if strings.TrimSpace(name) == "" || len(name) > 100 || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' }) {
-		return core.Token{}, core.Errorf(core.Invalid, "a token needs a name of 1 to 100 printable characters, for example the person or machine it is for")
-	}
-	var token core.Token
-	err := s.Store.Update(ctx, func(tx core.Tx) error {
-		now := tx.Now()
-		token = core.Token{ID: core.NewID(core.PrefixToken, now), Hash: runs.HashToken(secret), Kind: core.TokenPerson, Name: name, Created: now}
-		if lifetime > 0 {
-			token.Expires = now.Add(lifetime)
-		}
-		if err := tx.AddToken(token); err != nil {
-			return err
-		}
-		return tx.AddEvent(core.Event{By: by, Kind: "token.made", On: token.ID, Data: map[string]string{"name": name}})
-	})
-	return token, err
-}
-
-// Tokens lists people's tokens.
-func (s *Service) Tokens(ctx context.Context) (tokens []core.Token, err error) {
-	err = s.Store.View(ctx, func(tx core.Tx) error {
-		all, err := tx.Tokens()
-		tokens = nil
-		for _, t := range all {
-			if t.Kind != core.TokenRun && !t.Revoked {
-				tokens = append(tokens, t)
-			}
-		}
-		return err
-	})
-	return tokens, err
-}
-
-// Revoke ends a token.
-func (s *Service) Revoke(ctx context.Context, by, id string) error {
-	return s.Store.Update(ctx, func(tx core.Tx) error {
-		if err := tx.RevokeToken(id); err != nil {
-			return err
-		}
-		return tx.AddEvent(core.Event{By: by, Kind: "token.revoked", On: id})
-	})
 }
 
 var secretRE = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)

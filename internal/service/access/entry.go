@@ -4,13 +4,17 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/terrace-cd/terrace/internal/core"
 )
 
 // entryLife is how long a link that lets a browser in is good.
 const entryLife = 10 * time.Minute
+
+// browserLife is how long a browser that such a link let in may come back.
+const browserLife = 30 * 24 * time.Hour
 
 // entries are links that let a browser in once. They live in memory only: a server
 // that restarts forgets them, and people ask for another.
@@ -24,10 +28,15 @@ type entry struct {
 	until  time.Time
 }
 
-// NewEntry makes a code that Redeem exchanges, once, for a token of the browser's own. It is
-// called as whoever asked for it: somebody who approves in a browser is nobody else there.
-func (s *Service) NewEntry(ctx context.Context, by string) (code string, err error) {
-	_, secret, err := s.NewToken(ctx, by, strings.TrimPrefix(by, "user:"), 30*24*time.Hour)
+// NewEntry makes a code that Redeem exchanges, once, for a token of the browser's own.
+// It lets in for as long as the token of who asks, and lets do the same.
+func (s *Service) NewEntry(ctx context.Context, who Identity) (code string, err error) {
+	lifetime := browserLife
+	if until := who.Token.Expires; !until.IsZero() {
+		lifetime = min(lifetime, time.Until(until))
+	}
+	_, secret, err := s.NewToken(ctx, who.Name(), core.Token{Name: "browser", User: who.Token.User, Role: who.Token.Role,
+		Project: who.Token.Project, Environment: who.Token.Environment}, lifetime)
 	if err != nil {
 		return "", err
 	}

@@ -144,9 +144,19 @@ func (s *Service) judge(tx core.Tx, run core.Run, planned wire.Planned, asked []
 	if err != nil {
 		return guard.Verdict{}, err
 	}
+	var rule core.ExceptionRule
+	if l.Rails != nil {
+		rule = l.Rails.ExceptionRule(run.Project, run.Environment)
+	}
 	for _, e := range all {
-		if e.Stack == run.Stack && e.Environment == run.Environment && e.Open(tx.Now()) {
+		if e.Stack != run.Stack || e.Environment != run.Environment {
+			continue
+		}
+		switch rule.Status(e, tx.Now()) {
+		case core.ExceptionOpen:
 			in.Exceptions = append(in.Exceptions, guard.Exception{ID: e.ID, Address: e.Address})
+		case core.ExceptionPending:
+			in.Exceptions = append(in.Exceptions, guard.Exception{ID: e.ID, Address: e.Address, Pending: true, By: e.By})
 		}
 	}
 	return guard.Judge(in), nil

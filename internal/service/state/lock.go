@@ -79,7 +79,7 @@ func (s *Service) Lock(ctx context.Context, c Caller, project, stack, environmen
 // mayLock refuses those who may not even try.
 func mayLock(tx core.Tx, c Caller, run *core.Run, kept core.Held, project, stack, environment string) error {
 	if !c.CanWrite {
-		return core.Errorf(core.Denied, "this token may only read the state of %s", core.InstanceName(stack, environment))
+		return readOnly(stack, environment)
 	}
 	if run != nil {
 		if why := stale(*run, c); why != "" {
@@ -124,7 +124,7 @@ func (s *Service) Unlock(ctx context.Context, c Caller, project, stack, environm
 		case held == nil:
 			return nil
 		case !c.CanWrite:
-			return core.Errorf(core.Denied, "this token may only read the state of %s", core.InstanceName(stack, environment))
+			return readOnly(stack, environment)
 		case !forced && held.ID != info.ID:
 			return lockedBy(*held)
 		case held.Run == c.Run && held.By == c.By && !forced:

@@ -178,8 +178,11 @@ func (s *Service) Pull(ctx context.Context, c Caller, project, stack, environmen
 // new lineage. Its versions stay. Without a state it succeeds. Errors: Conflict while
 // there are resources or a lock; Denied for runs.
 func (s *Service) Delete(ctx context.Context, c Caller, project, stack, environment string) error {
-	if !c.Person || !c.CanWrite {
+	if !c.Person {
 		return core.Errorf(core.Denied, "only a person may delete a state")
+	}
+	if !c.CanWrite {
+		return readOnly(stack, environment)
 	}
 	return s.store.Update(ctx, func(tx core.Tx) error {
 		if _, err := enter(tx, c, project, stack, environment); err != nil {

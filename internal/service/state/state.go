@@ -59,6 +59,12 @@ type Caller struct {
 	Person   bool
 }
 
+// readOnly refuses a caller who may not write.
+func readOnly(stack, environment string) error {
+	return core.Errorf(core.Denied, "this token may only read the state of %s: to lock or write it takes the role operator in %s (a plan alone needs no lock: -lock=false)",
+		core.InstanceName(stack, environment), environment)
+}
+
 // Locked is the cause of a Conflict for those who do not get a lock: Info is the
 // holder's lock info, as JSON, which the protocol returns to them.
 type Locked struct{ Info []byte }

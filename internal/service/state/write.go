@@ -157,7 +157,7 @@ func (s *Service) judge(ctx context.Context, tx core.Tx, w write) (verdict, erro
 	}
 
 	if !w.CanWrite {
-		return verdict{}, core.Errorf(core.Denied, "this token may only read the state of %s", name)
+		return verdict{}, readOnly(w.stack, w.environment)
 	}
 	if run != nil && !writes(*run) {
 		if run.Fence == w.Fence && run.Status.Supersedable() {
