@@ -136,7 +136,7 @@ func TestMessages(t *testing.T) {
 		"27-moved":                 {MovedFrom: "app@production", Plan: plan(wire.ResourceChange{Address: "democloud_server.a", Action: "move", Previous: "democloud_server.b"})},
 		"27-moved-and-added":       {MovedFrom: "app@production", Plan: plan(wire.ResourceChange{Address: "democloud_server.a", Action: "create"}, wire.ResourceChange{Address: "democloud_server.b[0]", Action: "create"})},
 		"27-moved-and-changed":     {MovedFrom: "app@production", Plan: plan(inward, gone), Rules: []guard.Rules{now}},
-		"27-moved-with-exceptions": {MovedFrom: "app@production", Plan: plan(wire.ResourceChange{Address: "democloud_server.api", Action: "replace", Order: "create_first", Reason: "replace_by_request"}, gone), Replaced: []string{"democloud_server.api"}, Rules: []guard.Rules{now}, Exceptions: []guard.Exception{{"x-1", "democloud_server.api"}, {"x-2", "democloud_database.main"}}},
+		"27-moved-with-exceptions": {MovedFrom: "app@production", Plan: plan(wire.ResourceChange{Address: "democloud_server.api", Action: "replace", Order: "create_first", Reason: "replace_by_request"}, gone), Replaced: []string{"democloud_server.api"}, Rules: []guard.Rules{now}, Exceptions: []guard.Exception{{ID: "x-1", Address: "democloud_server.api"}, {ID: "x-2", Address: "democloud_database.main"}}},
 		"28-unprotected":           {Plan: plan(wire.ResourceChange{Address: "democloud_network.main", Action: "delete", Reason: "delete_because_no_resource_config"}), Rules: []guard.Rules{now, before}},
 	} {
 		in.Instance = "web@production"
