@@ -160,7 +160,7 @@ func (w *world) files(canaries map[string]string, inCode string) {
 		n++
 		rel, _ := filepath.Rel(w.data, path)
 		for what, canary := range canaries {
-			if canary == inCode && strings.HasSuffix(path, ".tf") {
+			if ext := filepath.Ext(path); canary == inCode && (ext == ".tf" || ext == ".tfvars") {
 				continue
 			}
 			if bytes.Contains(data, []byte(canary)) {

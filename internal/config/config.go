@@ -30,6 +30,11 @@ type Project struct {
 	Stacks        []string
 	State         string // "terrace" or "stack"
 	Parallel      int
+	// Policies are the Rego files that judge plans, with their tests, sorted; relative to
+	// the root of the repository. PolicyNamespaces are the packages whose rules judge,
+	// none means main.
+	Policies         []string
+	PolicyNamespaces []string
 }
 
 // Environment is an environment block.

@@ -65,7 +65,8 @@ type Allow struct {
 type Policy struct {
 	Name string
 	core.Reach
-	Files []string // paths in the bundle, sorted
+	Files      []string // paths in the bundle, sorted, with those of tests
+	Namespaces []string // packages whose rules judge; none means main
 }
 
 type exceptionRule struct {

@@ -214,7 +214,7 @@ func (l *guardLoad) policies(top body) {
 	for _, block := range blocks {
 		b := l.read(block.Body, policySchema, block.DefRange())
 		if l.unique("policy", "policies", block, seen) {
-			l.g.Policies = append(l.g.Policies, Policy{Name: block.Labels[0], Reach: l.reach(b), Files: l.bundle(b, files)})
+			l.g.Policies = append(l.g.Policies, Policy{Name: block.Labels[0], Reach: l.reach(b), Files: l.bundle(b, files), Namespaces: l.packages(b, "namespaces", l.ctx)})
 		}
 	}
 }

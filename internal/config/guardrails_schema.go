@@ -66,7 +66,8 @@ var policySchema = &blockSchema{
 	Type: "policy", Label: "the policy", Many: true,
 	Doc: "Rego that judges every plan.",
 	Attrs: []attrSchema{
-		{Name: "files", Type: "list of globs", Required: true, Doc: "Files beside the guardrails' file, for example `\"policies/*.rego\"`. They are stored with the guardrails."},
+		{Name: "files", Type: "list of globs", Required: true, Doc: "Files beside the guardrails' file, for example `\"policies/*.rego\"`. They are stored with the guardrails. Those whose names end with `_test.rego` have tests and judge nothing."},
+		{Name: "namespaces", Type: "list of packages", Default: `["main"]`, Doc: "The packages whose rules judge."},
 		inProjects, inEnvironments,
 	},
 }

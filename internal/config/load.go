@@ -76,6 +76,7 @@ func (l *Loader) Load(tree Tree, root string) (*Config, hcl.Diagnostics) {
 	if !ld.discover() {
 		return nil, ld.all(ld.file)
 	}
+	ld.policies()
 	ld.stackBlocks(top)
 	ld.stackOrder()
 	ld.places()

@@ -65,6 +65,8 @@ var projectSchema = &blockSchema{
 		{Name: "stacks", Type: "list of globs", Default: `["stacks/*"]`, Doc: "Every match that is a root module (a folder with `.tf`, `.tofu`, `.tf.json` or `.tofu.json` files) becomes a stack named after its folder. `*` matches within one folder name, `**` any number of folders. A folder that a `stack` block names as its `path` is not discovered again."},
 		{Name: "state", Type: "string", Default: `"terrace"`, Values: []string{"terrace", "stack"}, Doc: "`terrace` keeps state in the built-in backend; `stack` leaves each stack's own backend block alone."},
 		{Name: "backend", Type: "object", Default: "{}", Sees: seesBackend, Doc: "With `state = \"stack\"`: settings that complete the backend block of every stack, for example `{ key = \"${environment.name}/${stack.name}.tfstate\" }`. `stack.name` is the stack's name. Secrets do not belong here: backends read them from environment variables, which `secrets` of an environment become."},
+		{Name: "policies", Type: "list of globs", Default: "[]", Doc: "Rego files that judge every plan, with the conventions of conftest: `deny`, `violation` and `warn`. Each pattern has to match a file whose name ends with `.rego`; those that end with `_test.rego` have tests and judge nothing. See [policies](policies.md)."},
+		{Name: "policy_namespaces", Type: "list of packages", Default: `["main"]`, Doc: "The packages of the policies whose rules judge."},
 		{Name: "parallel", Type: "number", Default: "10", Doc: "How many runs of one stage may be active at once, at least 1."},
 	},
 }

@@ -71,6 +71,17 @@ type Verdict struct {
 	Used []string
 }
 
+// Denials are the messages of the checks that deny a plan, "" when none does.
+func Denials(checks []wire.Check) string {
+	var all []string
+	for _, c := range checks {
+		if c.Verdict == Deny {
+			all = append(all, "the check "+c.Name+" says no: "+c.Message)
+		}
+	}
+	return strings.Join(all, "\n")
+}
+
 // Denied is the first denial's message, "" when there is none.
 func (v Verdict) Denied() string {
 	for _, c := range v.Checks {

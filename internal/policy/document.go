@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
@@ -18,24 +19,31 @@ type Document struct {
 	about wire.About
 }
 
-// NewDocument puts the document together. An Invalid error says that the plan is not JSON.
-func NewDocument(plan []byte, about wire.About) (Document, error) {
-	d := Document{about: about}
+// Decode reads the engine's JSON. An Invalid error says that it is no plan.
+func Decode(plan []byte) (map[string]any, error) {
+	var decoded map[string]any
 	decoder := json.NewDecoder(bytes.NewReader(plan))
 	decoder.UseNumber() // as policies see numbers, and as they are in the plan
-	if err := decoder.Decode(&d.json); err != nil || d.json == nil {
-		return d, core.Errorf(core.Invalid, "the plan that policies should judge is not a JSON object: %v", err)
+	if err := decoder.Decode(&decoded); err != nil {
+		return nil, core.Errorf(core.Invalid, "the plan that policies should judge is not the JSON it should be: %w", err)
 	}
+	if decoded == nil {
+		return nil, core.Errorf(core.Invalid, "the plan that policies should judge is not a JSON object, as tofu show -json writes it")
+	}
+	return decoded, nil
+}
+
+// NewDocument puts the document together.
+func NewDocument(plan map[string]any, about wire.About) (Document, error) {
 	own, err := json.Marshal(about)
 	if err != nil {
-		return d, err
+		return Document{}, err
 	}
-	var known any
-	decoder = json.NewDecoder(bytes.NewReader(own))
-	decoder.UseNumber()
-	if err := decoder.Decode(&known); err != nil {
-		return d, err
+	known, err := Decode(own)
+	if err != nil {
+		return Document{}, err
 	}
+	d := Document{json: maps.Clone(plan), about: about}
 	d.json["terrace"] = known
 	d.value, err = ast.InterfaceToValue(d.json)
 	return d, err

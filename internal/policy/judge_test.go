@@ -30,7 +30,11 @@ var about = wire.About{Project: "shop", Environment: "production", Stack: "web",
 
 func document(t testing.TB) policy.Document {
 	t.Helper()
-	d, err := policy.NewDocument([]byte(aPlan), about)
+	decoded, err := policy.Decode([]byte(aPlan))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := policy.NewDocument(decoded, about)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +221,7 @@ func TestDigest(t *testing.T) {
 func TestDocumentIsAnObject(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []string{"", "[]", "null", "{", "12"} {
-		if _, err := policy.NewDocument([]byte(bad), about); core.CodeOf(err) != core.Invalid {
+		if _, err := policy.Decode([]byte(bad)); core.CodeOf(err) != core.Invalid {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}

@@ -35,6 +35,9 @@ func (a *attempt) deploy() error {
 	}); err != nil {
 		return err
 	}
+	if err := a.allowed(session); err != nil {
+		return err
+	}
 	recovered, err := a.mend(session)
 	if err != nil {
 		return err
@@ -68,49 +71,6 @@ func (a *attempt) deploy() error {
 		return errOver
 	}
 	return core.Errorf(core.Internal, "the server said %q to a plan, which this runner does not know; are they of the same version?", next.Do)
-}
-
-// propose plans and asks the server, until that has no objection to how it is done:
-// immutable addresses are replaced (rule 14).
-func (a *attempt) propose(session *engine.Session, recovered int64) (planned wire.Planned, next wire.Next, err error) {
-	for replace := a.job.Replace; ; {
-		if planned, err = a.plan(session, replace); err != nil {
-			return planned, next, err
-		}
-		if planned.Own, err = a.see(a.work, session); err != nil {
-			return planned, next, err
-		}
-		if recovered != 0 {
-			planned.Own.Recovered = recovered
-		}
-		if err = a.enter(phaseCheck, core.RunChecking); err != nil {
-			return planned, next, err
-		}
-		if next, err = a.ask(&planned); err != nil || next.Do != "replan" {
-			return planned, next, err
-		}
-		if len(next.Replace) <= len(replace) {
-			return planned, next, core.Errorf(core.Internal, "the server asks for the same plan again; are server and runner of the same version?")
-		}
-		replace = next.Replace
-		a.say("%s; planning again", next.Reason)
-	}
-}
-
-// ask reports a plan. The server may want hooks to have run before it lets it be applied;
-// then it is asked again.
-func (a *attempt) ask(planned *wire.Planned) (wire.Next, error) {
-	for {
-		planned.Before = a.hooked
-		next, err := a.api.Planned(a.work, a.Run, *planned)
-		if err != nil || next.Do != "before" {
-			return next, err
-		}
-		a.mask.Add(next.Mask...)
-		if err := a.before(next); err != nil {
-			return next, err
-		}
-	}
 }
 
 // enter reports that a phase begins. What is said of it comes after.
@@ -157,27 +117,6 @@ func (a *attempt) open(out *progress) (_ *engine.Session, err error) {
 	return engine.Open(a.work, o)
 }
 
-// plan makes the plan and reads it. Its sensitive values are masked from here on.
-func (a *attempt) plan(session *engine.Session, replace []string) (wire.Planned, error) {
-	var made engine.Planned
-	if err := a.retry("the plan", func(ctx context.Context) (err error) {
-		made, err = session.Plan(ctx, engine.PlanOptions{Destroy: a.job.Destroy, Replace: replace})
-		return err
-	}); err != nil {
-		return wire.Planned{}, err
-	}
-	parsed, err := plan.Parse(made.JSON)
-	if err != nil {
-		return wire.Planned{}, err
-	}
-	a.mask.Add(parsed.Sensitive...)
-	c := parsed.Plan.Changes
-	a.newHosts = c.Create+c.Replace > 0
-	planned := wire.Planned{Changes: c, NoChanges: parsed.NoChanges, Digest: parsed.Digest, Plan: parsed.Plan, Replaced: replace}
-	a.maskPlan(&planned.Plan)
-	return planned, nil
-}
-
 // refresh stores what is really there. An apply of unknown outcome may have changed what
 // no state tells; a plan would find that as it should be, call it no change, and leave
 // the state wrong for ever.
@@ -203,20 +142,6 @@ func (a *attempt) refresh(session *engine.Session) error {
 		return core.Errorf(core.Unavailable, "the engine could not store what it found; nothing else was changed. Recover again")
 	}
 	return nil
-}
-
-// maskPlan masks what the engine does not know to be secret: values of secrets that a
-// configuration reads from its environment.
-func (a *attempt) maskPlan(p *wire.Plan) {
-	mask := func(attrs []wire.AttrChange) {
-		for i := range attrs {
-			attrs[i].Path, attrs[i].Before, attrs[i].After = a.mask.String(attrs[i].Path), a.mask.String(attrs[i].Before), a.mask.String(attrs[i].After)
-		}
-	}
-	mask(p.Outputs)
-	for i := range p.Resources {
-		mask(p.Resources[i].Attrs)
-	}
 }
 
 // apply applies the plan, once, and reports a good end. Whether the state is stored

@@ -46,6 +46,7 @@ type attempt struct {
 	relay    *relay  // nil when the stack has a backend of its own
 	out      *masked // the log
 	tree     *checkout.Tree
+	uses     wire.Uses
 	newHosts bool           // the plan creates or replaces something
 	left     *wire.OwnState // what the stack's own backend has after a partial apply
 

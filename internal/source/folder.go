@@ -34,14 +34,15 @@ func sum(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)[:20]) }
 
 // aside reports whether a file beside configuration has no part in a plan unless
 // something reads it by name: documentation, the engine's own tests, terrace.hcl (whose
-// settings count one by one) and the lock file (which counts by itself).
+// settings count one by one), policies (which judge a plan, and are no reason to make one)
+// and the lock file (which counts by itself).
 func aside(p string) bool {
 	name := path.Base(p)
 	switch name {
 	case config.FileName, lockFile, ".gitignore", ".gitattributes":
 		return true
 	}
-	for _, suffix := range []string{".md", ".markdown", ".tftest.hcl", ".tftest.json", ".tofutest.hcl", ".tofutest.json"} {
+	for _, suffix := range []string{".md", ".markdown", ".tftest.hcl", ".tftest.json", ".tofutest.hcl", ".tofutest.json", ".rego"} {
 		if strings.HasSuffix(name, suffix) {
 			return true
 		}

@@ -43,3 +43,42 @@ type AboutRelease struct {
 	Author  string `json:"author"`
 	Message string `json:"message"`
 }
+
+// Allow is what plans may use, as the guardrails say it. What is empty restricts nothing.
+type Allow struct {
+	// From is where it is written, for people.
+	From           string   `json:"from"`
+	Engines        []string `json:"engines,omitempty" doc:"names"`
+	EngineVersions string   `json:"engine_versions,omitempty" doc:"a version constraint"`
+	Providers      []string `json:"providers,omitempty" doc:"patterns of addresses with host, in which * stands for any text"`
+	Modules        []string `json:"modules,omitempty" doc:"likewise, of sources of modules from elsewhere"`
+}
+
+// Uses is what a run uses, found out before its plan is made.
+type Uses struct {
+	Engine  string `json:"engine"`
+	Version string `json:"version"`
+	// Providers have been installed, those included that only a module or the state needs.
+	Providers []UsedProvider `json:"providers,omitempty"`
+	// Modules are all that are called, at every depth, but for those beside their caller.
+	Modules []UsedModule `json:"modules,omitempty"`
+}
+
+// UsedProvider is a provider, and which modules name it.
+type UsedProvider struct {
+	Address string `json:"address"`
+	Version string `json:"version,omitempty"`
+	// Where lists addresses of modules, "" for the root module. Empty means that no module
+	// does: the state or the lock file asks for it.
+	Where []string `json:"where,omitempty"`
+}
+
+// UsedModule is a module from elsewhere.
+type UsedModule struct {
+	Where string `json:"where" doc:"the call's address, as module.web.module.net"`
+	// Source is as the engine reads it, Written as it is in the code where that is known
+	// and another.
+	Source  string `json:"source"`
+	Written string `json:"written,omitempty"`
+	Version string `json:"version,omitempty"`
+}

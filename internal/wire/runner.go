@@ -30,6 +30,11 @@ type Job struct {
 	// Mask lists further values that must not appear in what the runner reports.
 	Mask []string `json:"mask,omitempty"`
 
+	// Policies judge the plan, and are told About beside it. Allow is what it may use.
+	Policies []Policy `json:"policies,omitempty"`
+	About    About    `json:"about"`
+	Allow    []Allow  `json:"allow,omitempty"`
+
 	// Destroy plans the destruction of everything (kind destroy).
 	Destroy bool `json:"destroy,omitempty"`
 	// Replace are addresses that people asked to be replaced.
@@ -132,6 +137,11 @@ type Planned struct {
 	Checks []Check `json:"checks,omitempty"`
 	// Replaced are the addresses whose replacement the plan was asked for.
 	Replaced []string `json:"replaced,omitempty"`
+	// Judged are the policies whose verdicts are among the checks. A plan without changes is
+	// judged by none: nothing of it is applied.
+	Judged []Judged `json:"judged,omitempty"`
+	// Uses is what the plan was made with.
+	Uses Uses `json:"uses"`
 	// Own is the state that the plan was made from, with the stack's own backend.
 	Own *OwnState `json:"own,omitempty"`
 	// Before is how the hooks ended that the server asked for, in this attempt.
@@ -151,15 +161,18 @@ type Hook struct {
 // Next is the server's answer to a report: what the runner does now.
 type Next struct {
 	// Do is "apply", "before" (run the hooks of Before, and report the same plan with how
-	// they ended), "replan" (plan again, with Replace), "after" (there is nothing to apply:
+	// they ended), "replan" (plan again, with Replace), "check" (report the same plan again,
+	// judged by Policies, which are others than the runner had), "after" (there is nothing to apply:
 	// go on with Provision and Verify below), "wait" (a person has to approve: end without
 	// finishing) or "stop" (the run is over: cancelled, superseded, denied; end).
-	Do     string `json:"do" enum:"apply,before,replan,after,wait,stop"`
+	Do     string `json:"do" enum:"apply,before,replan,check,after,wait,stop"`
 	Reason string `json:"reason,omitempty"`
 	// Replace are the addresses to replace, all of them.
 	Replace []string `json:"replace,omitempty"`
 	// Before are hooks, in their order; the first that fails is the last.
 	Before []Hook `json:"before,omitempty"`
+	// Policies judge the plan, all of them.
+	Policies []Policy `json:"policies,omitempty"`
 	After
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/guard"
 	"github.com/terrace-cd/terrace/internal/promotion"
+	"github.com/terrace-cd/terrace/internal/wire"
 )
 
 // Source is what one configuration says of an environment.
@@ -30,6 +31,10 @@ type Source struct {
 	// Config is all that it says, and Commit where that is written; neither for guardrails.
 	Config *config.Config
 	Commit string
+	// Policies judge the plans made there.
+	Policies []wire.Policy
+	// Allow is what plans there may use, nil when the source does not limit it.
+	Allow *wire.Allow
 }
 
 // Law is every source that judges an environment: the guardrails, which never give way, the
@@ -60,6 +65,7 @@ func Under(g *config.Guardrails, project, environment string) Law {
 				Guarded: []config.GuardedStack{s}, Firm: true})
 		}
 	}
+	l.Sources = append(l.Sources, uses(g, project, environment)...)
 	return l
 }
 

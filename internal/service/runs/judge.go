@@ -93,8 +93,23 @@ func (s *Service) add(ctx context.Context, l *law.Law, p core.Project, run core.
 		return fmt.Errorf("what protects %s cannot be read: %w", run.Instance(), err)
 	}
 	source := law.Of(cfg, run.Environment, from)
+	if source.Policies, err = law.PoliciesOf(cfg, from); err != nil {
+		return fmt.Errorf("what judges plans of %s cannot be read: %w", run.Instance(), err)
+	}
 	source.Commit = commit
 	l.Sources = append(l.Sources, source)
+	return nil
+}
+
+// judges tells the runner what judges its plan.
+func (s *Service) judges(ctx context.Context, run core.Run, job *wire.Job) error {
+	l, err := s.law(ctx, run)
+	if err != nil {
+		return err
+	}
+	job.Policies, job.Allow = l.Policies(), l.Allowed()
+	job.About = wire.About{Project: run.Project, Environment: run.Environment, Stack: run.Stack, Instance: run.Instance(), Kind: string(run.Kind),
+		Release: wire.AboutRelease{Number: run.Release.Number, Commit: run.Release.Commit, Author: run.Release.Author, Message: run.Release.Message}}
 	return nil
 }
 
@@ -117,7 +132,7 @@ func (s *Service) Forgotten(ctx context.Context, project, stack, environment str
 	}); err != nil {
 		return nil, err
 	}
-	if why := denials(judged.Checks); why != "" {
+	if why := guard.Denials(judged.Checks); why != "" {
 		return nil, core.Errorf(core.Conflict, "%s", why)
 	}
 	return judged.Used, nil
@@ -175,20 +190,14 @@ func use(tx core.Tx, run core.Run, exceptions []string) error {
 	return nil
 }
 
-// denials are the messages of the checks that deny a plan, "" when none does.
-func denials(checks []wire.Check) string {
-	var all []string
-	for _, c := range checks {
-		if c.Verdict == guard.Deny {
-			all = append(all, "the check "+c.Name+" says no: "+c.Message)
-		}
-	}
-	return strings.Join(all, "\n")
-}
-
 // replaceAlso is the answer to a plan that changes immutable addresses in place.
 func replaceAlso(planned wire.Planned, more []string) wire.Next {
 	all := slices.Concat(planned.Replaced, more)
 	slices.Sort(all)
 	return wire.Next{Do: "replan", Replace: slices.Compact(all), Reason: strings.Join(more, ", ") + ": immutable, so replaced instead of changed in place"}
+}
+
+// judgeAgain is the answer to a plan that was not judged by what judges now.
+func judgeAgain(policies []wire.Policy) wire.Next {
+	return wire.Next{Do: "check", Policies: policies, Reason: "the policies have changed since the run began"}
 }

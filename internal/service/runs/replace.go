@@ -143,7 +143,7 @@ func (s *Service) mayReplace(ctx context.Context, project, stack, environment st
 		if err != nil {
 			return err
 		}
-		if why := denials(judged.Checks); why != "" {
+		if why := guard.Denials(judged.Checks); why != "" {
 			return core.Errorf(core.Denied, "%s", why)
 		}
 		return nil

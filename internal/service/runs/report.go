@@ -9,6 +9,7 @@ import (
 
 	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/guard"
 	"github.com/terrace-cd/terrace/internal/promotion"
 	"github.com/terrace-cd/terrace/internal/service/law"
 	"github.com/terrace-cd/terrace/internal/service/state"
@@ -130,6 +131,9 @@ func (s *Service) job(ctx context.Context, p core.Project, instance core.Instanc
 		job.Source.Path = stackPath(cfg, run.Environment, run.Stack)
 		job.Verify, job.Mask, job.VerifyEvery = wireVerify(after.Verify), sensitive, s.VerifyEvery.String()
 		return job, nil
+	}
+	if err := s.judges(ctx, run, &job); err != nil {
+		return wire.Job{}, err
 	}
 	contents, err := s.Wanted.Contents(ctx, p, commit, run.Environment)
 	if err != nil {
@@ -278,6 +282,10 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 			next = replaceAlso(planned, judged.Replace)
 			return nil
 		}
+		if now := law.Unjudged(l.Policies(), planned.Judged); now != nil && !planned.NoChanges {
+			next = judgeAgain(now)
+			return nil
+		}
 		run.Changes = core.Changes(planned.Changes)
 		run.NoChanges, run.HasPlan, run.PlanDigest, run.Guardrails = planned.NoChanges, true, planned.Digest, l.Guardrails
 		blasts, err := exceeded(tx, run, l)
@@ -286,7 +294,7 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		}
 		planned := planned
 		planned.Plan = sign(planned.Plan, replacing)
-		planned.Checks = slices.Concat(planned.Checks, judged.Checks)
+		planned.Checks = slices.Concat(planned.Checks, judged.Checks, guard.Allowed(run.Instance(), planned.Uses, l.Allowed()))
 		for _, b := range blasts {
 			planned.Checks = append(planned.Checks, b.Check(run.Instance(), planned.Plan))
 		}
@@ -407,7 +415,7 @@ func (s *Service) mayApply(ctx context.Context, tx core.Tx, run core.Run, planne
 	if run.Cancel {
 		return verdict{core.RunCancelled, core.ByRunner, "cancelled", "cancelled by " + run.CancelBy + " before anything was changed"}, nil
 	}
-	if why := denials(planned.Checks); why != "" {
+	if why := guard.Denials(planned.Checks); why != "" {
 		return verdict{core.RunFailed, core.ByReconciler, "failed", why}, nil
 	}
 	if planned.Own != nil {

@@ -102,7 +102,13 @@ func (m *module) address(engine, name string) (address, bool) {
 
 // manifest is what init writes about modules.
 type manifest struct {
-	Modules []struct{ Key, Source, Dir string }
+	Modules []noted
+}
+
+type noted struct {
+	Key, Source, Version, Dir string
+
+	written string // the source as it is in the code
 }
 
 func readManifest(dir string) (manifest, error) {
