@@ -35,6 +35,7 @@ type Project struct {
 	// none means main.
 	Policies         []string
 	PolicyNamespaces []string
+	Parity           ParityRules
 }
 
 // Environment is an environment block.
@@ -52,6 +53,7 @@ type Environment struct {
 	Freezes    []Freeze  // closed in each of them, whatever the windows say
 	MaxDestroy *int      // rule 15; nil means no limit
 	MaxReplace *int
+	Parity     *ParityGate // nil when it may be as it likes
 }
 
 // Approval is who has to agree before an environment changes (rule 11).

@@ -52,6 +52,7 @@ func (l *load) project(top body) {
 	if n, ok := l.whole(b, "parallel", 1, l.ctx); ok {
 		cfg.Parallel = n
 	}
+	cfg.Parity = l.projectParity(b)
 	if v := cfg.EngineVersion; v != "" {
 		if _, err := goversion.NewConstraint(v); err != nil {
 			l.error(b.rangeOf("engine_version"), fmt.Sprintf("%q is not a version constraint", v), "Write for example \"~> 1.12\" (any 1.x from 1.12 on) or \"1.12.6\" (exactly this one).")
@@ -100,6 +101,7 @@ func (l *load) environment(name string, b body) *environment {
 			*limit.to = &n
 		}
 	}
+	e.Parity = l.parityGate(b)
 	for _, block := range b.blocks["approval"] {
 		e.Approval = l.approval(l.read(block.Body, approvalSchema, block.DefRange()))
 	}

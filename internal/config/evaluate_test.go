@@ -467,3 +467,78 @@ func asJSON(t *testing.T, v any) string {
 	}
 	return string(b)
 }
+
+// Every variable says where its value is written, and what it is made of.
+func TestResolved(t *testing.T) {
+	t.Parallel()
+	cfg, diags := Load(files{
+		"terrace.hcl": `
+project "x" {
+  parity {
+    ignore = ["a_b.*.x"]
+    names  = { dev = ["develop"] }
+  }
+}
+environment "dev" {
+  variables = { region = "eu", size = "small", unused = 1 }
+  secrets   = ["TF_VAR_token", "OTHER"]
+  parity {
+    with     = "prod"
+    at_least = 0.98
+    derived  = ["a_b.*.y"]
+  }
+}
+environment "prod" {}
+stack "net" {}
+stack "web" {
+  environments = ["dev"]
+  var_files    = ["web.tfvars"]
+  inputs = {
+    net  = "${stack.net.id}!"
+    name = environment.name
+  }
+}`,
+		"web.tfvars":                  "size = \"large\"\n",
+		"stacks/web/terraform.tfvars": "zone = \"a\"\nregion = \"us\"\n",
+		"stacks/net/main.tf":          "output \"id\" { value = 1 }\n",
+		"stacks/web/main.tf":          "variable \"net\" {}\nvariable \"name\" {}\nvariable \"region\" {}\nvariable \"size\" {}\nvariable \"zone\" {}\nvariable \"token\" { default = 1 }\nvariable \"rest\" { default = 2 }\n",
+	}, ".")
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	scope := Scope{Outputs: func(string) (map[string]cty.Value, bool) {
+		return map[string]cty.Value{"id": cty.StringVal("n1").Mark(SensitiveMark)}, true
+	}}
+	got, err := cfg.Resolved("web", "dev", scope)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, name := range sortedKeys(got) {
+		r := got[name]
+		plain, marks := r.Value.UnmarkDeep()
+		lines = append(lines, fmt.Sprintf("%s %#v %d %s %v %v", name, plain, len(marks), r.Where, r.From, r.Secret))
+	}
+	want := []string{
+		`name cty.StringVal("dev") 0 inputs of stack web [] false`,
+		`net cty.StringVal("n1!") 1 inputs of stack web [{net id}] false`,
+		`region cty.StringVal("eu") 0 variables of environment dev [] false`,
+		`size cty.StringVal("large") 0 web.tfvars [] false`,
+		`token cty.DynamicVal 0 secrets of environment dev [] true`,
+		`zone cty.StringVal("a") 0 stacks/web/terraform.tfvars [] false`,
+	}
+	if !reflect.DeepEqual(lines, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(lines, "\n"), strings.Join(want, "\n"))
+	}
+	if _, err := cfg.Resolved("web", "dev", Scope{}); core.CodeOf(err) != core.Conflict {
+		t.Errorf("without outputs: %v", err)
+	}
+	gate := cfg.Environments[1].Parity
+	if gate == nil {
+		gate = cfg.Environments[0].Parity
+	}
+	rules := cfg.Project.Parity.With(gate.ParityRules)
+	if gate.With != "prod" || gate.AtLeast != 0.98 || !reflect.DeepEqual(rules, ParityRules{Ignore: []string{"a_b.*.x"}, Derived: []string{"a_b.*.y"}, Names: map[string][]string{"dev": {"develop"}}}) {
+		t.Errorf("%+v %+v", gate, rules)
+	}
+}

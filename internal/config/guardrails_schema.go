@@ -5,7 +5,7 @@ import "github.com/terrace-cd/terrace/internal/core"
 // guardedSettings are what of an environment block of terrace.hcl the guardrails may say
 // too, with the same meaning. To let them say another, name it here: it is decoded, and
 // judged as one more source, by the code that does so for terrace.hcl.
-var guardedSettings = []string{"max_destroy", "max_replace", "approval", "window", "freeze"}
+var guardedSettings = []string{"max_destroy", "max_replace", "approval", "window", "freeze", "parity"}
 
 // guardedProtection is likewise what of a stack block they may say.
 var guardedProtection = []string{"stateful", "immutable", "zero_downtime"}

@@ -38,6 +38,7 @@ type load struct {
 	index    *index
 	found    map[string]hcl.Range // discovered folders → the glob that matched
 	projects []body
+	parity   body // of the project
 	envs     []*environment
 	stacks   map[string]*stack
 	names    []string // of stacks, sorted
@@ -73,6 +74,7 @@ func (l *Loader) Load(tree Tree, root string) (*Config, hcl.Diagnostics) {
 	ld.project(top)
 	ld.environments(top)
 	ld.promotionOrder()
+	ld.parityNames()
 	if !ld.discover() {
 		return nil, ld.all(ld.file)
 	}

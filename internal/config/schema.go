@@ -69,6 +69,7 @@ var projectSchema = &blockSchema{
 		{Name: "policy_namespaces", Type: "list of packages", Default: `["main"]`, Doc: "The packages of the policies whose rules judge."},
 		{Name: "parallel", Type: "number", Default: "10", Doc: "How many runs of one stage may be active at once, at least 1."},
 	},
+	Blocks: []*blockSchema{parityRulesSchema},
 }
 
 var environmentSchema = &blockSchema{
@@ -84,7 +85,7 @@ var environmentSchema = &blockSchema{
 		{Name: "max_destroy", Type: "number", Doc: "A stage that would destroy more resources needs an approval."},
 		{Name: "max_replace", Type: "number", Doc: "A stage that would replace more resources needs an approval."},
 	},
-	Blocks: []*blockSchema{approvalSchema, windowSchema, freezeSchema},
+	Blocks: []*blockSchema{approvalSchema, windowSchema, freezeSchema, parityGateSchema},
 }
 
 var approvalSchema = &blockSchema{

@@ -78,10 +78,10 @@ type Source struct {
 	Root string `json:"root"`
 }
 
-// Engine is which engine to use.
+// Engine is which engine to use, or was used.
 type Engine struct {
 	Name    string `json:"name" enum:"tofu,terraform"`
-	Version string `json:"version" doc:"a constraint such as ~> 1.12, empty for any"`
+	Version string `json:"version" doc:"in a job a constraint such as ~> 1.12, empty for any"`
 }
 
 // Backend is where the state is.
@@ -146,6 +146,8 @@ type Planned struct {
 	Own *OwnState `json:"own,omitempty"`
 	// Before is how the hooks ended that the server asked for, in this attempt.
 	Before []Hooked `json:"before,omitempty"`
+	// Versions are those that the plan was made with.
+	Versions Versions `json:"versions"`
 }
 
 // Hook is a before_change block, evaluated.
@@ -156,6 +158,13 @@ type Hook struct {
 	Commit  string   `json:"commit,omitempty"`
 	Command []string `json:"command"`
 	Within  string   `json:"within" doc:"a Go duration"`
+}
+
+// Versions are those of the programs that a run uses.
+type Versions struct {
+	Engine Engine `json:"engine"`
+	// Providers are the installed ones, by address: HOST/NAMESPACE/TYPE.
+	Providers map[string]string `json:"providers,omitempty"`
 }
 
 // Next is the server's answer to a report: what the runner does now.

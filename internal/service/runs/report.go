@@ -220,6 +220,10 @@ func SecretPurpose(project, environment, name string) string {
 	return "secret:" + project + "/" + environment + "/" + name
 }
 
+// VersionsDoc is the kind of the run document that says with which engine and providers a
+// run planned.
+const VersionsDoc = "versions"
+
 // Planned takes a plan and says what the runner does with it. The moment in which a
 // run becomes applying is here, in one transaction with every condition for it.
 func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire.Planned) (wire.Next, error) {
@@ -312,6 +316,9 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 			if err := s.putDoc(tx, id, beforeDoc, planned.Before); err != nil {
 				return err
 			}
+		}
+		if err := s.putDoc(tx, id, VersionsDoc, planned.Versions); err != nil {
+			return err
 		}
 		stop, err := s.mayApply(ctx, tx, run, planned, l)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-version"
 
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/wire"
 )
 
 // stamp is what a session leaves beside what init made, in the kept work tree.
@@ -198,6 +199,22 @@ func (s *Session) stamp(lock []byte, own bool) error {
 		return core.Errorf(core.Unavailable, "the work tree cannot be written: %w", err)
 	}
 	return nil
+}
+
+// Versions are those of the engine and of the providers that init installed.
+func (s *Session) Versions() wire.Versions {
+	v := wire.Versions{Engine: wire.Engine{Name: s.o.Engine.Name, Version: s.o.Engine.Version}}
+	lock, err := s.lockData()
+	if err != nil {
+		return v // it was read a moment ago; what is not known is not told
+	}
+	for a, l := range readLock(lock) {
+		if v.Providers == nil {
+			v.Providers = map[string]string{}
+		}
+		v.Providers[string(a)] = l.version
+	}
+	return v
 }
 
 // speaksJSON reports whether the engine's init can: Terraform since 1.9, OpenTofu since 1.11.
