@@ -33,6 +33,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/service/bus"
 	"github.com/terrace-cd/terrace/internal/service/guardrails"
 	"github.com/terrace-cd/terrace/internal/service/keys"
+	"github.com/terrace-cd/terrace/internal/service/likeness"
 	"github.com/terrace-cd/terrace/internal/service/projects"
 	"github.com/terrace-cd/terrace/internal/service/rollouts"
 	"github.com/terrace-cd/terrace/internal/service/runs"
@@ -254,9 +255,10 @@ func (a *App) build(ctx context.Context) (http.Handler, func(context.Context), e
 	runService.Interrupt, runService.Kill, runService.Host = exec.Interrupt, exec.Kill, starter.Host()
 	poller := &jobs.Poller{Projects: projectService, Every: o.Poll, Log: o.Log}
 	keeper := &jobs.Keeper{Store: a.store, Blobs: blobs, KeepLogs: o.KeepLogs, Log: o.Log}
-	loop := &reconcile.Reconciler{Store: a.store, Wanted: evaluator, Guardrails: rails, Runs: runService, Bus: changes, Log: o.Log}
+	likenessService := &likeness.Service{Store: a.store, State: states, Runs: runService, Wanted: evaluator, Source: sources, Bus: changes, Log: o.Log}
+	loop := &reconcile.Reconciler{Likeness: likenessService, Store: a.store, Wanted: evaluator, Guardrails: rails, Runs: runService, Bus: changes, Log: o.Log}
 	listen, ask := a.listen(changes, poller)
-	api := &httpapi.API{Access: accessService, Board: boardService, Bus: changes, Guardrails: rails, Keys: keyService, Projects: projectService, Rollouts: rolloutService, Runs: runService,
+	api := &httpapi.API{Access: accessService, Likeness: likenessService, Board: boardService, Bus: changes, Guardrails: rails, Keys: keyService, Projects: projectService, Rollouts: rolloutService, Runs: runService,
 		State: states, Wanted: evaluator, Store: a.store, VerifyEvents: a.store.VerifyEvents, Log: o.Log, Ask: ask, Version: o.Version}
 	api.Pages = web.New(httpapi.Pages{API: api}, web.Options{Version: o.Version})
 	always := func(ctx context.Context) {
@@ -264,7 +266,7 @@ func (a *App) build(ctx context.Context) (http.Handler, func(context.Context), e
 		a.work.Go(func() { keyService.Tend(ctx) })
 		listen(ctx)
 	}
-	a.leader.loops = []func(context.Context){loop.Run, exec.Run, poller.Run, keeper.Run, keyService.Run}
+	a.leader.loops = []func(context.Context){loop.Run, likenessService.Tend, exec.Run, poller.Run, keeper.Run, keyService.Run}
 	return api.Handler(), always, nil
 }
 

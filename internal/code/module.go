@@ -353,3 +353,30 @@ func sortedNames[V any](m map[string]V) []string {
 	slices.Sort(names)
 	return names
 }
+
+// LockFile is where engines note which providers they installed.
+const LockFile = ".terraform.lock.hcl"
+
+// Locked are the versions of providers in the lock file of a folder, by address; nil without
+// one.
+func (r *Reader) Locked(dir string) map[string]string {
+	name := path.Join(dir, LockFile)
+	src, err := r.tree.ReadFile(name)
+	if err != nil {
+		return nil
+	}
+	file, _ := config.ParseFile(name, src)
+	if file == nil {
+		return nil
+	}
+	content, _, _ := file.Body.PartialContent(&hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: "provider", LabelNames: []string{"address"}}}})
+	out := map[string]string{}
+	for _, b := range content.Blocks {
+		if a := readBody(b.Body, src).attributes["version"]; a != nil {
+			if version, ok := literal(a.expr); ok {
+				out[b.Labels[0]] = version
+			}
+		}
+	}
+	return out
+}

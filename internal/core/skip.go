@@ -4,7 +4,7 @@ import "time"
 
 // Skippable are the gates that people may skip by name (rule 23). Checks, approvals and
 // protection are not among them, nor is the lease or the order of releases.
-var Skippable = []Gate{GateUpstream, GateHold, GateFreeze, GateWindow, GateBake}
+var Skippable = []Gate{GateUpstream, GateHold, GateFreeze, GateWindow, GateParity, GateBake}
 
 // Skip is what a person said about gates of a stage. It stays with the stage for ever.
 type Skip struct {

@@ -17,6 +17,8 @@ const (
 	GateFreeze Gate = "freeze"
 	// GateWindow: no window of the environment is open (rule 24).
 	GateWindow Gate = "window"
+	// GateParity: the environment is not enough like another one.
+	GateParity Gate = "parity"
 	// GateSkip: a second person has to agree to a skip (rule 23).
 	GateSkip Gate = "skip"
 	// GateOrder: another release goes first (rules 6 and 7).

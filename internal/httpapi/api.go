@@ -20,6 +20,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/service/bus"
 	"github.com/terrace-cd/terrace/internal/service/guardrails"
 	"github.com/terrace-cd/terrace/internal/service/keys"
+	"github.com/terrace-cd/terrace/internal/service/likeness"
 	"github.com/terrace-cd/terrace/internal/service/projects"
 	"github.com/terrace-cd/terrace/internal/service/rollouts"
 	"github.com/terrace-cd/terrace/internal/service/runs"
@@ -34,6 +35,7 @@ type API struct {
 	Bus        *bus.Bus
 	Guardrails *guardrails.Service
 	Keys       *keys.Service
+	Likeness   *likeness.Service
 	Projects   *projects.Service
 	Rollouts   *rollouts.Service
 	Runs       *runs.Service
@@ -227,6 +229,7 @@ func (a *API) routes(r *routes) {
 	a.exceptionRoutes(r)
 	a.replacementRoutes(r)
 	a.freezeRoutes(r)
+	a.parityRoutes(r)
 	a.approvalRoutes(r)
 	a.guardrailsRoutes(r)
 	a.keyRoutes(r)

@@ -14,6 +14,8 @@ type outcome struct {
 	skipped  bool // not compared
 	alike    bool
 	declared bool
+	// written: the code says something of it.
+	written bool
 	// roots are what a declared difference follows from in the end.
 	roots   []string
 	because string
@@ -55,6 +57,8 @@ func (c *comparison) attribute(p *pair, standing string, l leaf) outcome {
 	}
 	p.open[key] = true
 	o := c.decide(p, standing, l)
+	x, y := p.a.items[standing], p.b.items[standing]
+	o.written = faces{c.face(p.a, x, l.pathA), c.face(p.b, y, l.pathB)}.written()
 	delete(p.open, key)
 	p.outcomes[key] = o
 	return o

@@ -115,8 +115,9 @@ func (in *instance) read(n *normaliser) {
 // ProviderOf is the address of a provider as Instance.Providers has it: without what a state
 // writes around it, and without the registry's host, which depends on the engine.
 func ProviderOf(s string) string {
-	_, s, _ = strings.Cut(s, `["`)
-	s, _, _ = strings.Cut(s, `"]`)
+	if _, inner, ok := strings.Cut(s, `["`); ok {
+		s, _, _ = strings.Cut(inner, `"]`)
+	}
 	if parts := strings.Split(s, "/"); len(parts) == 3 {
 		return parts[1] + "/" + parts[2]
 	}
@@ -338,7 +339,7 @@ func (c *comparison) resource(out *Pair, p *pair, standing string) {
 		out.tell(d)
 		return
 	}
-	good, parts := 0, 0
+	good, parts, byHand := 0, 0, false
 	if x.tainted != y.tainted {
 		parts++
 		d := Difference{Kind: KindAttribute, Address: x.address, Path: "(tainted)", A: x.tainted, B: y.tainted, Because: "a tainted resource is replaced by the next run"}
@@ -351,12 +352,16 @@ func (c *comparison) resource(out *Pair, p *pair, standing string) {
 		}
 		parts++
 		good += o.good()
+		byHand = byHand || o.written && o.good() == 0
 		if o.alike {
 			continue
 		}
 		out.tell(c.difference(p, x, y, l, o))
 	}
 	out.Attributes += parts
+	if byHand {
+		good = 0 // what the code writes decides about all of it
+	}
 	out.count(good, max(parts, 1))
 	if parts == 0 {
 		out.score++ // nothing of it has a value that could differ

@@ -90,7 +90,7 @@ const steps = 10_000
 
 // Number is how alike the two are: each resource, and each instance's versions, counts 1,
 // shared by its compared attributes, of which those count that are alike or whose difference is
-// declared. It is 1 exactly when nothing is undeclared, and otherwise rounded down. ok is
+// declared. A resource of which something differs undeclared that its code writes counts nothing. It is 1 exactly when nothing is undeclared, and otherwise rounded down. ok is
 // false when nothing could be compared.
 func (t Total) Number() (n float64, ok bool) {
 	switch {

@@ -21,6 +21,7 @@ var gates = []struct {
 	{core.GateUpstream, caughtUp},
 	{core.GateHold, noHold},
 	{"", timeAllows}, // leaves out by itself what was skipped
+	{core.GateParity, alike},
 }
 
 // obstacles returns all that a stage waits for apart from the lease and its turn, nothing

@@ -81,6 +81,9 @@ type Environment struct {
 	// SecondPerson: skipping a gate here needs the agreement of a second person, by the
 	// guardrails (rule 23).
 	SecondPerson bool
+	// Parity are the demands that it be like another environment, of every configuration that
+	// has one (rule 28).
+	Parity []Parity
 	// Sandbox environments never feed a promotion (rule 26).
 	Sandbox bool
 	// AutoRollback: a verification that says no starts a rollback (rule 21).

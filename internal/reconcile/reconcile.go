@@ -14,6 +14,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/promotion"
 	"github.com/terrace-cd/terrace/internal/service/bus"
 	"github.com/terrace-cd/terrace/internal/service/guardrails"
+	"github.com/terrace-cd/terrace/internal/service/likeness"
 	"github.com/terrace-cd/terrace/internal/service/runs"
 	"github.com/terrace-cd/terrace/internal/service/wanted"
 )
@@ -29,6 +30,7 @@ type Reconciler struct {
 	Store      core.Store
 	Wanted     *wanted.Evaluator
 	Guardrails *guardrails.Service
+	Likeness   *likeness.Service
 	Runs       *runs.Service
 	Bus        *bus.Bus
 	Log        *slog.Logger

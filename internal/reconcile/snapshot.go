@@ -11,6 +11,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/promotion"
 	"github.com/terrace-cd/terrace/internal/service/law"
+	"github.com/terrace-cd/terrace/internal/service/likeness"
 	states "github.com/terrace-cd/terrace/internal/service/state"
 	"github.com/terrace-cd/terrace/internal/service/wanted"
 	"github.com/terrace-cd/terrace/internal/source"
@@ -31,6 +32,7 @@ type snapshot struct {
 	runs      map[string][]core.Run // by stage, newest first
 	leased    map[string]bool       // stages that hold their environment's lease
 	freezes   []core.Freeze
+	look      *likeness.Look
 }
 
 // accrual measures a bake by this process's monotonic clock (rule 17): a clock that
@@ -45,7 +47,7 @@ const storeBakeEvery = 5 * time.Second
 
 func (w *worker) snapshot(ctx context.Context) (*snapshot, error) {
 	s := &snapshot{rollouts: map[string]core.Rollout{}, stages: map[string]core.Stage{}, configs: map[string]*config.Config{},
-		verified: map[string]core.Release{}, instances: map[[2]string]core.InstanceState{}, replace: map[[2]string]bool{}, runs: map[string][]core.Run{}, leased: map[string]bool{}}
+		verified: map[string]core.Release{}, instances: map[[2]string]core.InstanceState{}, replace: map[[2]string]bool{}, runs: map[string][]core.Run{}, leased: map[string]bool{}, look: w.Likeness.Look(w.project)}
 	s.Environments = map[string]core.EnvironmentState{}
 	var open []core.Rollout
 	if err := w.Store.View(ctx, func(tx core.Tx) (err error) {
@@ -149,6 +151,12 @@ func (w *worker) rollout(ctx context.Context, s *snapshot, ro core.Rollout) (pro
 				l := w.law(ctx, s, cfg, ro.Release, e.Name)
 				stage.Config = promotion.Environment{Name: e.Name, After: e.After, Bake: e.Bake, Every: e.Queue == "every",
 					Windows: l.Windows(), Freezes: l.Freezes(e.Name, s.freezes, s.now), SecondPerson: s.rails.SkipTakesSecond(w.project, e.Name)}
+				if st.Status == core.StageWaiting && !ro.Status.Terminal() {
+					var err error
+					if stage.Config.Parity, err = s.look.Gate(ctx, e.Name, l.Parity()); err != nil {
+						return out, err
+					}
+				}
 			}
 		}
 		if st.Status == core.StageBaking {

@@ -144,7 +144,7 @@ func (a *attempt) plan(session *engine.Session, replace []string) (planned wire.
 	a.mask.Add(parsed.Sensitive...)
 	c := parsed.Plan.Changes
 	a.newHosts = c.Create+c.Replace > 0
-	planned = wire.Planned{Changes: c, NoChanges: parsed.NoChanges, Digest: parsed.Digest, Plan: parsed.Plan, Replaced: replace, Uses: a.uses}
+	planned = wire.Planned{Changes: c, NoChanges: parsed.NoChanges, Digest: parsed.Digest, Plan: parsed.Plan, Replaced: replace, Uses: a.uses, Versions: session.Versions()}
 	a.maskPlan(&planned.Plan)
 	return planned, made.JSON, nil
 }

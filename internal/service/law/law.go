@@ -26,6 +26,9 @@ type Source struct {
 	Stacks map[string]config.Stack
 	// Guarded is what it says of every stack that a pattern means.
 	Guarded []config.GuardedStack
+	// Parity is how it says that environments are compared. The guardrails go by their own
+	// gate's rules alone: a repository could ignore everything.
+	Parity config.ParityRules
 	// Firm is set for the guardrails, which never give way.
 	Firm bool
 	// Config is all that it says, and Commit where that is written; neither for guardrails.
@@ -77,6 +80,7 @@ func Of(cfg *config.Config, environment, from string) Source {
 			s.Environment = e
 		}
 	}
+	s.Parity = cfg.Project.Parity
 	for _, stack := range cfg.Stacks {
 		s.Stacks[stack.Name] = stack
 	}
@@ -154,6 +158,23 @@ func (l Law) Limits() []guard.Limit {
 		out = append(out, guard.Limit{From: s.From, MaxDestroy: s.Environment.MaxDestroy, MaxReplace: s.Environment.MaxReplace})
 	}
 	return out
+}
+
+// Parity is one source's demand that an environment be like another.
+type Parity struct {
+	From, With string
+	AtLeast    float64
+	Rules      config.ParityRules
+}
+
+// Parity are the demands of every source, each by rules of its own.
+func (l Law) Parity() (all []Parity) {
+	for _, s := range l.Sources {
+		if g := s.Environment.Parity; g != nil {
+			all = append(all, Parity{From: s.From, With: g.With, AtLeast: g.AtLeast, Rules: s.Parity.With(g.ParityRules)})
+		}
+	}
+	return all
 }
 
 // Protection is what the sources say of a stack, under any of the names that it has or had;

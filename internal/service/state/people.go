@@ -144,6 +144,12 @@ func (s *Service) Current(ctx context.Context, project, stack, environment strin
 	return v, err
 }
 
+// Content returns what a version holds, with all that is secret in it, for those who show
+// none of it.
+func (s *Service) Content(ctx context.Context, v core.StateVersion) ([]byte, error) {
+	return s.content(ctx, v.Blob)
+}
+
 // Pull returns a stored state with all that is secret in it, for a person; version 0
 // is the current one.
 func (s *Service) Pull(ctx context.Context, c Caller, project, stack, environment string, version int64) ([]byte, core.StateVersion, error) {

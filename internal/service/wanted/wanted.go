@@ -305,3 +305,10 @@ func short(hash string) string {
 	}
 	return hash
 }
+
+// Resolved tells the variables of an instance of a release, with the outputs that its
+// upstreams have now, and where each is written. Conflict while an upstream has none.
+func (e *Evaluator) Resolved(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, environment, stack string) (map[string]config.Resolved, error) {
+	var missing string
+	return cfg.Resolved(stack, environment, e.scope(ctx, p, r, environment, &missing))
+}
