@@ -51,7 +51,7 @@ generated: ## fail when a generated file is not what its source makes
 	@scripts/generated
 
 test-go: ## all Go tests with -race (PACKAGES=./internal/config for one)
-	go test -race -timeout 10m $(PACKAGES)
+	go test -race -timeout 30m $(PACKAGES)
 
 KILLS ?= 200
 HISTORIES ?= 10000
