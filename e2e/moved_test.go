@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -294,7 +295,7 @@ func TestRenameThatCannotBe(t *testing.T) {
 	t.Log("a stage waits for whoever has the lock")
 	w.park("", "", "stack \"hut\" {\n  moved_from = \"house\"\n}\n")
 	w.stack("hut", "house", "")
-	if resp, text := w.send("LOCK", w.url+"/state/park/dev/house", []byte(`{"ID":"held","Who":"ana"}`), map[string]string{"Authorization": "Bearer " + w.token}); resp.StatusCode != 200 {
+	if resp, text := w.send("LOCK", w.url+"/state/park/dev/house", []byte(`{"ID":"held","Who":"ana"}`), map[string]string{"Authorization": "Bearer " + w.token}); resp.StatusCode != http.StatusOK {
 		t.Fatalf("LOCK: %s %s", resp.Status, text)
 	}
 	third := w.pushed("A hut")

@@ -109,18 +109,19 @@ func (l *load) projectParity(b body) ParityRules {
 var anotherName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]+$`)
 
 func (l *load) parityGate(b body) *ParityGate {
-	for _, block := range b.blocks["parity"] {
-		inner := l.read(block.Body, parityGateSchema, block.DefRange())
-		g := &ParityGate{With: l.text(inner, "with", "", l.ctx), AtLeast: 1, ParityRules: l.parityRules(inner)}
-		if v, ok := l.plain(inner, "at_least", cty.Number, l.ctx); ok {
-			g.AtLeast, _ = v.AsBigFloat().Float64()
-			if g.AtLeast <= 0 || g.AtLeast > 1 {
-				l.error(inner.rangeOf("at_least"), `"at_least" is out of range`, "A number above 0 and at most 1 is needed, for example 0.98; 1 means that nothing undeclared differs.")
-			}
-		}
-		return g
+	blocks := b.blocks["parity"]
+	if len(blocks) == 0 {
+		return nil
 	}
-	return nil
+	inner := l.read(blocks[0].Body, parityGateSchema, blocks[0].DefRange())
+	g := &ParityGate{With: l.text(inner, "with", "", l.ctx), AtLeast: 1, ParityRules: l.parityRules(inner)}
+	if v, ok := l.plain(inner, "at_least", cty.Number, l.ctx); ok {
+		g.AtLeast, _ = v.AsBigFloat().Float64()
+		if g.AtLeast <= 0 || g.AtLeast > 1 {
+			l.error(inner.rangeOf("at_least"), `"at_least" is out of range`, "A number above 0 and at most 1 is needed, for example 0.98; 1 means that nothing undeclared differs.")
+		}
+	}
+	return g
 }
 
 // parityNames checks the environments that parity blocks name.

@@ -84,10 +84,10 @@ func ro(number int64, options ...func(*Rollout)) func(*Snapshot) {
 
 // back makes it a rollback of a person, backByItself one of the server's. A later one has
 // a greater number of minutes.
-func back(from int64, minutes time.Duration) func(*Rollout) {
+func back(from int64, minutes int) func(*Rollout) {
 	return func(r *Rollout) {
 		r.Kind, r.Manual, r.From, r.By, r.Reason = core.RolloutRollback, true, from, "user:ana", "it is slow"
-		r.Created = noon.Add(minutes * time.Minute)
+		r.Created = noon.Add(time.Duration(minutes) * time.Minute)
 	}
 }
 func backByItself(from int64) func(*Rollout) {

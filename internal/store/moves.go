@@ -12,7 +12,7 @@ func (t *tx) Moves(project string) ([]core.Move, error) {
 
 // moved are the tables whose rows follow an instance to its new name, beside instances. A
 // test asks of every other table that names stacks why it stays behind.
-var moved = []string{"state_versions", "recovered", "own_states", "exceptions"}
+var moved = []string{"state_versions", "recovered", "own_states", "exceptions", "replacements"}
 
 // movable finds what speaks against a move.
 const movable = `SELECT CASE

@@ -139,7 +139,7 @@ func TestRefusals(t *testing.T) {
 		says  string
 	}{
 		"no file":       {map[string]string{}, nil, core.Invalid, "There is no guardrails.hcl"},
-		"two mistakes":  {text("enviroment \"x\" {}\nallow {\n  engines = [\"x\"]\n}\n"), nil, core.Invalid, "Unknown engine \"x\"\n  guardrails.hcl:3:14, in allow\n    3 |   engines = [\"x\"]"},
+		"two mistakes":  {text("environs \"x\" {}\nallow {\n  engines = [\"x\"]\n}\n"), nil, core.Invalid, "Unknown engine \"x\"\n  guardrails.hcl:3:14, in allow\n    3 |   engines = [\"x\"]"},
 		"unused":        {map[string]string{config.GuardrailsFile: "", "a.rego": ""}, nil, core.Invalid, "no policy names the file a.rego"},
 		"climbing":      {map[string]string{config.GuardrailsFile: "", "../../etc/passwd": ""}, nil, core.Invalid, "cannot name a file"},
 		"control":       {map[string]string{config.GuardrailsFile: "", "a\x1b[31m.rego": ""}, nil, core.Invalid, "cannot name a file"},
