@@ -33,7 +33,7 @@ type entry struct {
 func (s *Service) NewEntry(ctx context.Context, who Identity) (code string, err error) {
 	lifetime := browserLife
 	if until := who.Token.Expires; !until.IsZero() {
-		lifetime = min(lifetime, time.Until(until))
+		lifetime = max(time.Second, min(lifetime, time.Until(until))) // 0 would mean for ever
 	}
 	_, secret, err := s.NewToken(ctx, who.Name(), core.Token{Name: "browser", User: who.Token.User, Role: who.Token.Role,
 		Project: who.Token.Project, Environment: who.Token.Environment}, lifetime)
