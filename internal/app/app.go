@@ -313,8 +313,9 @@ func (a *App) refuseNewKey(ctx context.Context) error {
 }
 
 // firstToken makes the admin token of a fresh server, or of one that lets in no admin any
-// more, and leaves it in Data: who owns the machine owns the server. The file is written first: a crash in between leaves a secret that the next start stores,
-// never a token that nobody knows.
+// more, and leaves it in Data: who owns the machine owns the server. The file is written
+// first: a crash in between leaves a secret that the next start stores, never a token that
+// nobody knows.
 func (a *App) firstToken(ctx context.Context, s *access.Service) error {
 	file := filepath.Join(a.options.Data, "admin-token")
 	data, err := os.ReadFile(file)

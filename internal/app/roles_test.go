@@ -200,13 +200,17 @@ func TestABrowserHasTheRoleOfItsToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := slices.IndexFunc(all, func(t wire.Token) bool { return t.Name == "browser" })
+	i := slices.IndexFunc(all, func(t wire.Token) bool { return t.Name == "eve" })
 	if i < 0 || all[i].User != "eve" || all[i].Role != "viewer" || all[i].Expires.IsZero() {
 		t.Errorf("the browser's token: %+v", all)
 	}
 	events, err := admin.Events(t.Context(), "", 0)
 	if err != nil || events[len(events)-1].By != "user:eve" {
 		t.Errorf("events: %+v, %v", events, err)
+	}
+	_, spaced := token(t, a, admin, wire.CreateToken{Name: "ana's laptop"})
+	if _, err := spaced.CreateEntry(t.Context()); err != nil {
+		t.Errorf("whose name is no name of a user: %v", err)
 	}
 }
 

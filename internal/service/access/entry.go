@@ -35,7 +35,7 @@ func (s *Service) NewEntry(ctx context.Context, who Identity) (code string, err 
 	if until := who.Token.Expires; !until.IsZero() {
 		lifetime = max(time.Second, min(lifetime, time.Until(until))) // 0 would mean for ever
 	}
-	_, secret, err := s.NewToken(ctx, who.Name(), core.Token{Name: "browser", User: who.Token.User, Role: who.Token.Role,
+	_, secret, err := s.NewToken(ctx, who.Name(), core.Token{Name: who.Token.User, User: who.Token.User, Role: who.Token.Role,
 		Project: who.Token.Project, Environment: who.Token.Environment}, lifetime)
 	if err != nil {
 		return "", err

@@ -116,7 +116,7 @@ func checkToken(t core.Token) error {
 	switch {
 	case strings.TrimSpace(t.Name) == "" || len(t.Name) > 100 || strings.ContainsFunc(t.Name, func(r rune) bool { return r < ' ' }):
 		return core.Errorf(core.Invalid, "a token needs a name of 1 to 100 printable characters, for example the person or machine it is for")
-	case t.User != "" && !core.ValidUser(t.User):
+	case t.User != "" && t.User != t.Name && !core.ValidUser(t.User): // a name is for people, and may be anything
 		return core.Errorf(core.Invalid, "%q cannot name a user: %s", t.User, core.UserNames)
 	case t.Role != "" && !slices.Contains(core.Roles(), t.Role):
 		return core.Errorf(core.Invalid, "there is no role %q; there are viewer, developer, operator and admin", t.Role)
