@@ -147,10 +147,10 @@ func TestWhoMayDoWhat(t *testing.T) {
 	ana.run("hold", "dev", "--reason", "x")
 	ana.denied([]string{"this takes the role admin"}, "guardrails", "set", w.file("guardrails.hcl"), "--yes", "--if-version", "0")
 	w.denied([]string{"the guardrails are at version 1, which user:admin set, and not at 0"}, "guardrails", "set", w.file("guardrails.hcl"), "--yes", "--if-version", "0")
-	if err := os.WriteFile(w.file("guardrails.hcl"), []byte("role \"operater\" {\n  members = [\"ana\"]\n}\nenviroment \"x\" {}\n"), 0o600); err != nil {
+	if err := os.WriteFile(w.file("guardrails.hcl"), []byte("role \"operater\" {\n  members = [\"ana\"]\n}\nenvironments \"x\" {}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.denied([]string{`Unknown kind of role "operater"`, `Did you mean "operator"?`, `Unknown block "enviroment"`, "does not hold, and nothing was stored"}, "guardrails", "set", w.file("guardrails.hcl"), "--yes")
+	w.denied([]string{`Unknown kind of role "operater"`, `Did you mean "operator"?`, `Unknown block "environments"`, "does not hold, and nothing was stored"}, "guardrails", "set", w.file("guardrails.hcl"), "--yes")
 }
 
 // runOf is the newest run of an instance.
