@@ -62,7 +62,7 @@ stack "one" {
 	w.repo.Push()
 	w.add("park")
 	w.wants(w.ends(first), "failed", "dev failed")
-	cmd := exec.CommandContext(t.Context(), terrace, "secret", "set", "dev", "SSH_KEY")
+	cmd := exec.CommandContext(t.Context(), plain, "secret", "set", "dev", "SSH_KEY")
 	cmd.Env = append([]string{"TERRACE_URL=" + w.url, "TERRACE_TOKEN=" + w.token}, w.env...)
 	cmd.Stdin = strings.NewReader(sshd.Key)
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -176,11 +176,12 @@ func TestCanaryStopsProduction(t *testing.T) {
 	production := servers(t, client, "production")
 
 	config := strings.ReplaceAll(w.repo.Read("terrace.hcl"), `"small"`, `"large"`)
-	w.repo.Write("terrace.hcl", strings.ReplaceAll(config, `bake  = "5s"`, `bake  = "10m"`))
+	config = strings.ReplaceAll(config, `bake  = "5s"`, `bake  = "10m"`)
+	w.repo.Write("terrace.hcl", strings.ReplaceAll(config, `within = "1m"`, `within = "10s"`))
 	second := w.repo.Commit("Larger servers")
 	w.push()
 	testkit.Eventually(t, patience, "the canary to bake", func() bool {
-		all := ask[[]rollout](w, "rollout", "list")
+		all := get[[]rollout](w, "rollouts")
 		return all[0].Release.Commit == second && all[0].Stages[1].Status == "baking"
 	})
 	for _, s := range servers(t, client, "canary") {

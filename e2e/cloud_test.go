@@ -20,7 +20,7 @@ func (w *world) cloud() (*democloud.Cloud, *democloud.Client) {
 	w.Helper()
 	cloud, client := democloudtest.Start(w, democloud.Options{})
 	w.mirror = filepath.Join(w.dir, "providers")
-	if err := democloud.WriteMirror(w.mirror, terrace, []string{"demo-provider"}); err != nil {
+	if err := democloud.WriteMirror(w.mirror, plain, []string{"demo-provider"}); err != nil {
 		w.Fatal(err)
 	}
 	w.stop(syscall.SIGTERM)

@@ -44,7 +44,7 @@ func TestCommandsInDocumentsExist(t *testing.T) {
 			for n := len(words); n > 0 && text == ""; n-- {
 				name := strings.Join(words[:n], " ")
 				if _, ok := help[name]; !ok {
-					cmd := exec.CommandContext(t.Context(), terrace, append(words[:n:n], "--help")...)
+					cmd := exec.CommandContext(t.Context(), plain, append(words[:n:n], "--help")...)
 					cmd.Env = []string{"HOME=" + t.TempDir(), "GORACE=atexit_sleep_ms=0"}
 					out, _ := cmd.CombinedOutput()
 					if strings.Contains(string(out), "terrace "+name) {

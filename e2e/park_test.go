@@ -91,7 +91,7 @@ func (w *world) began(word string) int {
 func get[T any](w *world, path string) T {
 	w.Helper()
 	var v T
-	resp, text := w.send(http.MethodGet, w.url+"/api/v1/projects/park/"+path, nil, map[string]string{"Authorization": "Bearer " + w.token})
+	resp, text := w.send(http.MethodGet, w.url+"/api/v1/projects/"+w.project+"/"+path, nil, map[string]string{"Authorization": "Bearer " + w.token})
 	if err := json.Unmarshal([]byte(text), &v); resp.StatusCode != http.StatusOK || err != nil {
 		w.Fatalf("GET %s: %s %v\n%s", path, resp.Status, err, text)
 	}

@@ -32,6 +32,7 @@ type world struct {
 	server         *exec.Cmd
 	env            []string
 	token          string
+	project        string
 	hook           struct{ URL, Secret string }
 	mirror         string // of providers, for the runs; "" for none
 }
@@ -122,7 +123,7 @@ func (w *world) stop(signal syscall.Signal) {
 // try runs a command of the CLI.
 func (w *world) try(args ...string) (stdout, stderr string, code int) {
 	w.Helper()
-	cmd := exec.CommandContext(w.Context(), terrace, args...)
+	cmd := exec.CommandContext(w.Context(), plain, args...)
 	cmd.Env = append([]string{"TERRACE_URL=" + w.url, "TERRACE_TOKEN=" + w.token}, w.env...)
 	cmd.Dir = w.dir
 	var out, errs bytes.Buffer
@@ -193,6 +194,7 @@ func (w *world) add(project string) {
 	type added struct {
 		Webhook struct{ URL, Secret string }
 	}
+	w.project = project
 	w.hook = ask[added](w, "project", "add", project, "--repo", w.repo.Remote).Webhook
 }
 
@@ -243,7 +245,7 @@ func (w *world) rolloutOf(commit string) rollout {
 	w.Helper()
 	var newest rollout
 	testkit.Eventually(w, patience, "the rollout of "+commit+" to end", func() bool {
-		all := ask[[]rollout](w, "rollout", "list")
+		all := get[[]rollout](w, "rollouts")
 		if len(all) == 0 {
 			return false
 		}

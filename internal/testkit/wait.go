@@ -11,7 +11,8 @@ import (
 )
 
 // Eventually asks cond until it is true and fails the test when it is not within
-// timeout. what completes "waited … for".
+// timeout. what completes "waited … for". It asks less and less often: what takes long
+// takes longer on a machine that is busy with being asked.
 func Eventually(t testing.TB, timeout time.Duration, what string, cond func() bool) {
 	t.Helper()
 	if !within(timeout, cond) {
@@ -21,16 +22,14 @@ func Eventually(t testing.TB, timeout time.Duration, what string, cond func() bo
 
 func within(timeout time.Duration, cond func() bool) bool {
 	deadline := time.Now().Add(timeout)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	for pause := 10 * time.Millisecond; ; pause = min(pause*5/4, 100*time.Millisecond) {
 		if cond() {
 			return true
 		}
 		if time.Now().After(deadline) {
 			return false
 		}
-		<-tick.C
+		time.Sleep(pause)
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 )
 
 // balancer is a running load balancer. It gives requests to its healthy backends in
-// turn; one that can't be connected to is left out at once, and the request goes to
-// the next one, because nothing of it was sent yet.
+// turn; one that can't be connected to, or that breaks off before it answers, is left out
+// at once, and the request goes to the next one if that does no harm.
 type balancer struct {
 	http      *http.Server
 	transport *http.Transport
@@ -176,11 +176,20 @@ func (b *balancer) RoundTrip(req *http.Request) (*http.Response, error) {
 			try.Body = io.NopCloser(body) // a failed connection closes it, unread
 		}
 		resp, err := b.transport.RoundTrip(try)
-		var op *net.OpError
-		if errors.As(err, &op) && op.Op == "dial" {
-			b.mark(addr, false)
-			continue
+		if err == nil || req.Context().Err() != nil || !again(req, err) {
+			return resp, err
 		}
-		return resp, err
+		b.mark(addr, false)
 	}
+}
+
+// again says whether a request whose server gave no answer may go to another one: when
+// nothing of it was sent, or when asking twice does no more than asking once. It is what
+// nginx does (proxy_next_upstream, whose default is error and timeout).
+func again(req *http.Request, err error) bool {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		return true
+	}
+	return req.Method == http.MethodGet || req.Method == http.MethodHead
 }

@@ -118,6 +118,12 @@ func TestServerServesItsFolder(t *testing.T) {
 	if _, err := c.Update(t.Context(), democloud.Server, s.ID, "web", democloud.Spec{Image: "web-2"}); core.CodeOf(err) != core.Invalid {
 		t.Errorf("another image in place: %v", err)
 	}
+	if err := os.Remove(filepath.Join(s.Root, "index.html")); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, body := fetch(t, s.URL); code != 403 || strings.Contains(body, "hello.txt") {
+		t.Errorf("without a page it answers %d %q", code, body)
+	}
 	grown, err := c.Update(t.Context(), democloud.Server, s.ID, "web-big", democloud.Spec{Image: "web-1", Size: "large"})
 	if err != nil || grown.Address != s.Address || grown.Spec.Size != "large" {
 		t.Errorf("growing in place: %+v, %v", grown, err)

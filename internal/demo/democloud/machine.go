@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,11 +49,21 @@ func newMachine(ln net.Listener, folder string, r Resource) (*machine, error) {
 			w.Header().Set("Democloud-Server", r.Name)
 			w.Header().Set("Democloud-Image", r.Spec.Image)
 			w.Header().Set("Cache-Control", "no-store")
+			if page := path.Join(path.Clean("/" + req.URL.Path)[1:], "index.html"); strings.HasSuffix(req.URL.Path, "/") && !isFile(root, page) {
+				// A list of files is no site; nginx says the same.
+				http.Error(w, "403 Forbidden: there is no index.html", http.StatusForbidden)
+				return
+			}
 			files.ServeHTTP(w, req)
 		}),
 	}
 	m.served.Go(func() { _ = m.http.Serve(ln) }) // ends with close, says nothing else
 	return m, nil
+}
+
+func isFile(root *os.Root, name string) bool {
+	info, err := root.Stat(name)
+	return err == nil && info.Mode().IsRegular()
 }
 
 func (m *machine) rename(r Resource) { m.name.Store(&r) }
