@@ -26,6 +26,11 @@ func (c *Client) Planned(ctx context.Context, run string, planned wire.Planned) 
 	return next, err
 }
 
+// Looked reports what a look found.
+func (c *Client) Looked(ctx context.Context, run string, looked wire.Looked) error {
+	return c.insist(ctx, request{method: "POST", path: path("runs", run, "looked")}, looked, nil)
+}
+
 // Applied reports the end of a good apply and hears what follows it.
 func (c *Client) Applied(ctx context.Context, run string, applied wire.Applied) (after wire.After, err error) {
 	err = c.insist(ctx, request{method: "POST", path: path("runs", run, "applied")}, applied, &after)

@@ -37,6 +37,7 @@ type Tx interface {
 	GuardrailsVersions
 	Votes
 	Moves
+	Drifts
 	Tokens
 	Events
 	Logs

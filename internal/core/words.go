@@ -79,6 +79,8 @@ const (
 	RolloutPromotion RolloutKind = "promotion"
 	// RolloutRollback: back into one environment, where it was verified before (rule 21).
 	RolloutRollback RolloutKind = "rollback"
+	// RolloutRepair: again into the one environment that it is in, where something drifted (rule 25).
+	RolloutRepair RolloutKind = "repair"
 )
 
 // Rollout is the journey of one release through the environments.
@@ -98,6 +100,9 @@ type Rollout struct {
 	// Of a rollback alone.
 	From   int64  // number of the release that was there when it was asked for
 	Reason string // a person's words, or why the server started it
+
+	// Repairs are the stacks that a repair runs again.
+	Repairs []string
 }
 
 // Automatic reports whether it is a rollback that nobody asked for.

@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -146,7 +147,7 @@ func (e *Executor) dispatch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	busy := 0
+	busy, looking := 0, 0
 	for _, run := range runs {
 		if !given(run) {
 			continue
@@ -154,15 +155,23 @@ func (e *Executor) dispatch(ctx context.Context) error {
 		if run.Kind != core.KindVerify {
 			busy++
 		}
+		if run.Kind == core.KindDrift {
+			looking++
+		}
 		// Where it can be known, Tend knows it.
 		if silent := now.Sub(run.Heartbeat); silent > Lateness && e.life(run) == Unknowable {
 			e.lost(ctx, run, fmt.Sprintf("it has not been heard of for %s, and whether it still runs%s cannot be told from here", silent.Round(time.Second), where(run)))
 		}
 	}
-	for i := len(runs) - 1; i >= 0; i-- { // oldest first
-		run := runs[i]
+	for _, run := range inTurn(runs) {
 		if given(run) || run.NotBefore.After(now) {
 			continue
+		}
+		if run.Kind == core.KindDrift {
+			if looking >= max(1, e.Max/2) {
+				continue // room stays for whoever changes something
+			}
+			looking++
 		}
 		if run.Kind != core.KindVerify {
 			if busy >= e.Max {
@@ -173,6 +182,22 @@ func (e *Executor) dispatch(ctx context.Context) error {
 		e.start(ctx, run)
 	}
 	return nil
+}
+
+// inTurn orders runs, which come newest first: the oldest begins, and whoever only looks
+// at what is there comes after all others.
+func inTurn(runs []core.Run) []core.Run {
+	runs = slices.Clone(runs)
+	slices.Reverse(runs)
+	slices.SortStableFunc(runs, func(a, b core.Run) int { return rank(a) - rank(b) })
+	return runs
+}
+
+func rank(run core.Run) int {
+	if run.Kind == core.KindDrift {
+		return 1
+	}
+	return 0
 }
 
 func where(run core.Run) string {

@@ -18,6 +18,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/service/access"
 	"github.com/terrace-cd/terrace/internal/service/board"
 	"github.com/terrace-cd/terrace/internal/service/bus"
+	"github.com/terrace-cd/terrace/internal/service/drift"
 	"github.com/terrace-cd/terrace/internal/service/guardrails"
 	"github.com/terrace-cd/terrace/internal/service/keys"
 	"github.com/terrace-cd/terrace/internal/service/likeness"
@@ -33,6 +34,7 @@ type API struct {
 	Access     *access.Service
 	Board      *board.Service
 	Bus        *bus.Bus
+	Drift      *drift.Service
 	Guardrails *guardrails.Service
 	Keys       *keys.Service
 	Likeness   *likeness.Service
@@ -228,6 +230,7 @@ func (a *API) routes(r *routes) {
 	a.accessRoutes(r)
 	a.exceptionRoutes(r)
 	a.replacementRoutes(r)
+	a.driftRoutes(r)
 	a.freezeRoutes(r)
 	a.parityRoutes(r)
 	a.approvalRoutes(r)

@@ -29,6 +29,9 @@ func (a *API) runnerRoutes(r *routes) {
 		next, err := a.Runs.Planned(ctx, runner(ctx), i.ID, i.Body)
 		return &body[wire.Next]{next}, err
 	}, limit(planLimit))
+	add(r, forRunners, http.MethodPost, "/api/v1/runs/{id}/looked", "report-look", "A look found what it found", func(ctx context.Context, i *in[wire.Looked]) (*none, error) {
+		return &none{}, a.Runs.Looked(ctx, runner(ctx), i.ID, i.Body)
+	}, limit(planLimit))
 	add(r, forRunners, http.MethodPost, "/api/v1/runs/{id}/applied", "report-applied", "The apply ended well", func(ctx context.Context, i *in[wire.Applied]) (*body[wire.After], error) {
 		after, err := a.Runs.Applied(ctx, runner(ctx), i.ID, i.Body)
 		return &body[wire.After]{after}, err

@@ -23,6 +23,7 @@ const deepest = 20
 type differ struct {
 	change
 	secrets map[string]bool
+	each    func(path string, before, after any) // is told of each difference; may be nil
 }
 
 // attributes lists what differs, attribute by attribute.
@@ -58,6 +59,9 @@ func (d differ) walk(path string, before, after, unknown, beforeSensitive, after
 	default:
 		if isUnknown(unknown) || !reflect.DeepEqual(before, after) {
 			*out = append(*out, d.leaf(path, before, after, unknown, beforeSensitive, afterSensitive))
+			if d.each != nil {
+				d.each(path, before, after)
+			}
 		}
 		if sensitive(beforeSensitive) {
 			texts(before, d.secrets)

@@ -68,16 +68,23 @@ type change struct {
 	Importing       any      `json:"importing"`
 }
 
-// Parse reads the engine's JSON. An Invalid error says what is wrong with it.
-func Parse(data []byte) (*Parsed, error) {
-	var doc document
+func decode(data []byte) (doc document, err error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber() // a number is shown as it was written, however long
 	if err := d.Decode(&doc); err != nil {
-		return nil, core.Errorf(core.Invalid, "the engine's plan is not the JSON it should be: %w", err)
+		return doc, core.Errorf(core.Invalid, "the engine's plan is not the JSON it should be: %w", err)
 	}
 	if major, _, _ := strings.Cut(doc.FormatVersion, "."); major != "1" {
-		return nil, core.Errorf(core.Invalid, "the engine's plan has format %q; Terrace reads format 1", doc.FormatVersion)
+		return doc, core.Errorf(core.Invalid, "the engine's plan has format %q; Terrace reads format 1", doc.FormatVersion)
+	}
+	return doc, nil
+}
+
+// Parse reads the engine's JSON. An Invalid error says what is wrong with it.
+func Parse(data []byte) (*Parsed, error) {
+	doc, err := decode(data)
+	if err != nil {
+		return nil, err
 	}
 	p := &Parsed{NoChanges: true, Drift: len(doc.ResourceDrift) > 0}
 	secrets := map[string]bool{}

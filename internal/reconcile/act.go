@@ -8,17 +8,21 @@ import (
 
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/promotion"
+	"github.com/terrace-cd/terrace/internal/service/drift"
 	"github.com/terrace-cd/terrace/internal/service/runs"
 )
 
 // act carries one decision out, in one transaction that repeats the decision's
 // guard. Conflict: the rows have moved on since the snapshot.
 func (w *worker) act(ctx context.Context, s *snapshot, d promotion.Decision) error {
-	var interrupt *core.Run
-	err := w.Store.Update(ctx, func(tx core.Tx) error {
+	var interrupt []core.Run
+	err := w.Store.Update(ctx, func(tx core.Tx) (err error) {
 		interrupt = nil
 		switch d := d.(type) {
 		case promotion.Admit:
+			if interrupt, err = drift.Yield(tx, w.Runs, w.project, d.Environment, s.rollouts[d.Rollout].Release.Number); err != nil {
+				return err
+			}
 			return w.admit(tx, s, d)
 		case promotion.Start:
 			return w.start(tx, s, d)
@@ -34,7 +38,7 @@ func (w *worker) act(ctx context.Context, s *snapshot, d promotion.Decision) err
 				return err
 			}
 			if run.Status.Active() {
-				interrupt = &run
+				interrupt = append(interrupt, run)
 			}
 			run.Error = &core.RunError{Code: "superseded", Message: fmt.Sprintf("release %d took its place before anything was changed", d.By)}
 			return w.Runs.Move(tx, &run, core.RunSuperseded)
@@ -46,7 +50,7 @@ func (w *worker) act(ctx context.Context, s *snapshot, d promotion.Decision) err
 				return err
 			}
 			if run.Status.Active() {
-				interrupt = &run
+				interrupt = append(interrupt, run)
 			}
 			return w.Runs.CancelIn(tx, d.By, &run)
 		case promotion.StopWatch:
@@ -55,7 +59,7 @@ func (w *worker) act(ctx context.Context, s *snapshot, d promotion.Decision) err
 				return err
 			}
 			if run.Status.Active() {
-				interrupt = &run // it asks at once what is wanted
+				interrupt = append(interrupt, run) // it asks at once what is wanted
 			}
 			return w.Runs.CancelIn(tx, runs.BakeOver, &run)
 		case promotion.SetStage:
@@ -71,10 +75,13 @@ func (w *worker) act(ctx context.Context, s *snapshot, d promotion.Decision) err
 		}
 		return fmt.Errorf("a decision of an unknown kind: %T", d)
 	})
-	if err == nil && interrupt != nil && w.Runs.Interrupt != nil {
-		w.Runs.Interrupt(*interrupt)
+	if err != nil || w.Runs.Interrupt == nil {
+		return err
 	}
-	return err
+	for _, run := range interrupt {
+		w.Runs.Interrupt(run)
+	}
+	return nil
 }
 
 // admit gives a stage the lease of its environment, with a new fence (rule 4).
@@ -143,7 +150,7 @@ func (w *worker) start(tx core.Tx, s *snapshot, d promotion.Start) error {
 		return err
 	}
 	for _, o := range others {
-		if !o.Status.Terminal() && (o.Kind == core.KindVerify) == (d.Kind == core.KindVerify) {
+		if !o.Status.Terminal() && o.Kind.OnlyLooks() == d.Kind.OnlyLooks() {
 			return core.Errorf(core.Conflict, "%s is %s at %s", o.ID, o.Status, o.Instance())
 		}
 	}

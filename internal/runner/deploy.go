@@ -16,28 +16,12 @@ import (
 
 // deploy is a run that plans, and does with the plan what the server says.
 func (a *attempt) deploy() error {
-	if err := a.checkout(); err != nil {
-		return err
-	}
 	progress := newProgress(a.out)
-	session, err := a.open(progress)
+	session, err := a.prepare(progress)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err := session.Close(); err != nil {
-			a.say("closing the engine: %s", core.MessageOf(err)) // no verdict on the run
-		}
-	}()
-	if err := a.retry("init", func(ctx context.Context) error {
-		_, err := session.Init(ctx)
-		return err
-	}); err != nil {
-		return err
-	}
-	if err := a.allowed(session); err != nil {
-		return err
-	}
+	defer a.closeSession(session)
 	recovered, err := a.mend(session)
 	if err != nil {
 		return err
@@ -71,6 +55,35 @@ func (a *attempt) deploy() error {
 		return errOver
 	}
 	return core.Errorf(core.Internal, "the server said %q to a plan, which this runner does not know; are they of the same version?", next.Do)
+}
+
+// prepare makes everything that comes before the first plan.
+func (a *attempt) prepare(out *progress) (*engine.Session, error) {
+	if err := a.checkout(); err != nil {
+		return nil, err
+	}
+	session, err := a.open(out)
+	if err != nil {
+		return nil, err
+	}
+	err = a.retry("init", func(ctx context.Context) error {
+		_, err := session.Init(ctx)
+		return err
+	})
+	if err == nil {
+		err = a.allowed(session)
+	}
+	if err != nil {
+		a.closeSession(session)
+		return nil, err
+	}
+	return session, nil
+}
+
+func (a *attempt) closeSession(session *engine.Session) {
+	if err := session.Close(); err != nil {
+		a.say("closing the engine: %s", core.MessageOf(err)) // no verdict on the run
+	}
 }
 
 // enter reports that a phase begins. What is said of it comes after.

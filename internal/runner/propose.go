@@ -152,13 +152,14 @@ func (a *attempt) plan(session *engine.Session, replace []string) (planned wire.
 // maskPlan masks what the engine does not know to be secret: values of secrets that a
 // configuration reads from its environment.
 func (a *attempt) maskPlan(p *wire.Plan) {
-	mask := func(attrs []wire.AttrChange) {
-		for i := range attrs {
-			attrs[i].Path, attrs[i].Before, attrs[i].After = a.mask.String(attrs[i].Path), a.mask.String(attrs[i].Before), a.mask.String(attrs[i].After)
-		}
-	}
-	mask(p.Outputs)
+	a.maskAttrs(p.Outputs)
 	for i := range p.Resources {
-		mask(p.Resources[i].Attrs)
+		a.maskAttrs(p.Resources[i].Attrs)
+	}
+}
+
+func (a *attempt) maskAttrs(attrs []wire.AttrChange) {
+	for i := range attrs {
+		attrs[i].Path, attrs[i].Before, attrs[i].After = a.mask.String(attrs[i].Path), a.mask.String(attrs[i].Before), a.mask.String(attrs[i].After)
 	}
 }

@@ -178,8 +178,11 @@ func (a *attempt) execute(evict context.CancelCauseFunc) (err error) {
 
 // perform does what the run is for.
 func (a *attempt) perform() error {
-	if core.RunKind(a.job.Kind) == core.KindVerify {
+	switch core.RunKind(a.job.Kind) {
+	case core.KindVerify:
 		return a.watch()
+	case core.KindDrift:
+		return a.look()
 	}
 	return a.deploy()
 }

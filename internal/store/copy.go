@@ -45,6 +45,7 @@ var tables = []table{
 	{"guardrails", "version", ""},
 	{"votes", "seq", "seq"},
 	{"moves", "id", "id"},
+	{"drifts", "project, environment, stack", ""},
 	{"leases", "name", ""},
 	{"keys", "id", ""},
 	{"settings", "name", ""},

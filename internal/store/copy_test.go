@@ -41,6 +41,7 @@ func fillAll(t *testing.T, db *DB) {
 			tx.AddReplacement(core.Replacement{ID: "rp-1", Project: "shop", Stack: "db", Environment: "dev", Address: "a.b", By: "user:ana", Created: now}),
 			tx.AddGuardrails(core.Guardrails{Version: 1, Digest: "d", Files: map[string]string{"guardrails.hcl": "# é\x00"}, By: "user:ana", Created: now}),
 			tx.AddVote(core.Vote{ID: "v-1", Project: "shop", Stage: "st-1", Run: "r-1", Stack: "web", Binding: core.Binding{Release: 1, Environment: "dev", Plan: "p"}, By: "user:ana", At: now, Approves: true}),
+			tx.PutDrift(core.Drift{Project: "shop", Stack: "web", Environment: "dev", Run: "r-1", State: "v1", Changed: 1, Looked: now}),
 			tx.PutInstance(core.InstanceState{Project: "shop", Stack: "old", Environment: "dev"}),
 			tx.MoveInstance(core.Move{Project: "shop", Environment: "dev", From: "old", To: "new", Release: 1, At: now}),
 			tx.PutSetting("id", "one"),

@@ -97,6 +97,8 @@ func readFrozen(t *testing.T, db *DB) {
 		check("own states", nil, nil, err)
 		moves, err := tx.Moves("shop")
 		check("moves", len(moves), 0, err)
+		drifts, err := tx.Drifts("shop")
+		check("drifts", len(drifts), 0, err)
 		return nil
 	}); err != nil {
 		t.Fatal(err)

@@ -91,6 +91,7 @@ type InstanceStatus struct {
 	Behind      int64     `json:"behind,omitempty" doc:"releases between this one and the newest"`
 	Reason      string    `json:"reason"`
 	Why         []string  `json:"why,omitempty" doc:"with ?why: each difference between what is applied and what is wanted"`
+	Drift       string    `json:"drift,omitempty" enum:"none,drifted,looking,failed" doc:"what the newest look at what is there found; empty when nobody looked since the state changed"`
 	// Backend tells whose promises hold for the state.
 	Backend     string `json:"backend,omitempty" enum:"stack" doc:"stack when the stack's own backend keeps the state: no versions, no fences"`
 	BackendType string `json:"backend_type,omitempty" doc:"of that backend, as s3; empty before the first run"`

@@ -37,6 +37,7 @@ type rows struct {
 	last         map[[2]string]core.Run // the last run of instances that failed
 	own          map[[2]string]core.OwnState
 	replace      map[[2]string][]core.Replacement // to be done
+	drifts       Seen
 	newest       *core.Release
 	valid        *core.Release // newest whose configuration holds
 	now          time.Time
@@ -63,6 +64,9 @@ func (s *Service) read(ctx context.Context, project string) (rows, error) {
 					r.last[key] = run
 				}
 			}
+		}
+		if r.drifts, err = Drifts(tx, project); err != nil {
+			return err
 		}
 		own, err := tx.OwnStates(project)
 		if err != nil {
@@ -95,7 +99,7 @@ func (s *Service) read(ctx context.Context, project string) (rows, error) {
 			return err
 		}
 		for _, run := range active {
-			if run.Kind != core.KindVerify {
+			if !run.Kind.OnlyLooks() {
 				r.active[[2]string{run.Stack, run.Environment}] = run
 			}
 		}
@@ -190,6 +194,9 @@ func (r rows) cell(stack, environment string) wire.InstanceStatus {
 		release := Release(instance.Release)
 		cell.Release = &release
 		cell.Behind = max(0, r.newest.Number-instance.Release.Number)
+	}
+	if seen := r.drifts.Of(stack, environment); seen.State != "unknown" {
+		cell.Drift = seen.State
 	}
 	if own, ok := r.own[key]; ok {
 		cell.Backend, cell.BackendType = "stack", own.Backend

@@ -110,7 +110,7 @@ func (s *Service) job(ctx context.Context, p core.Project, instance core.Instanc
 	}
 	if cfg.Project.State != "stack" {
 		job.Backend.Address = fmt.Sprintf("%s/state/%s/%s/%s", s.URL(), run.Project, run.Environment, run.Stack)
-		if run.Kind != core.KindVerify {
+		if !run.Kind.OnlyLooks() {
 			if err := s.Store.Update(ctx, func(tx core.Tx) error { return state.TakeOver(tx, run, cfg.NamedBackend(stack, run.Environment)) }); err != nil {
 				return wire.Job{}, err
 			}
@@ -641,7 +641,7 @@ func (s *Service) Finish(ctx context.Context, c Caller, id string, f wire.Finish
 		if err := replaced(tx, run, false, f.Replaced); err != nil {
 			return err
 		}
-		if to == core.RunSucceeded && run.Status == core.RunChecking && run.Kind != core.KindRecover && !run.NoChanges {
+		if to == core.RunSucceeded && run.Status == core.RunChecking && run.Kind != core.KindRecover && run.Kind != core.KindDrift && !run.NoChanges {
 			return core.Errorf(core.Conflict, "%s has changes that were not applied; it cannot have succeeded", id)
 		}
 		if err := move(tx, &run, to, core.ByRunner, "run:"+id); err != nil {

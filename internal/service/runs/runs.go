@@ -147,8 +147,11 @@ func move(tx core.Tx, run *core.Run, to core.RunStatus, who core.Actor, by strin
 	if err := tx.AddEvent(core.Event{By: by, Kind: "run." + string(to), Project: run.Project, On: run.ID, Data: data}); err != nil {
 		return err
 	}
-	if !to.Terminal() || run.Kind == core.KindVerify {
+	switch {
+	case !to.Terminal():
 		return nil
+	case run.Kind.OnlyLooks():
+		return toldNothing(tx, *run)
 	}
 	instance, err := tx.Instance(run.Project, run.Stack, run.Environment)
 	if err != nil {

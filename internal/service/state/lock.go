@@ -85,6 +85,9 @@ func mayLock(tx core.Tx, c Caller, run *core.Run, kept core.Held, project, stack
 		if why := stale(*run, c); why != "" {
 			return closed(tx.Now(), why)
 		}
+		if run.Kind.OnlyLooks() {
+			return core.Errorf(core.Denied, "%s only looks, and takes no lock of %s", run.ID, core.InstanceName(stack, environment))
+		}
 	} else {
 		err := elsewhere(tx, kept, stack, environment)
 		if err == nil && kept.Current == nil {

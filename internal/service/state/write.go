@@ -159,6 +159,9 @@ func (s *Service) judge(ctx context.Context, tx core.Tx, w write) (verdict, erro
 	if !w.CanWrite {
 		return verdict{}, readOnly(w.stack, w.environment)
 	}
+	if run != nil && run.Kind.OnlyLooks() {
+		return verdict{}, core.Errorf(core.Denied, "%s only looks; it does not write the state of %s", run.ID, name)
+	}
 	if run != nil && !writes(*run) {
 		if run.Fence == w.Fence && run.Status.Supersedable() {
 			return verdict{}, core.Errorf(core.Denied, "%s is %s; its token writes the state of %s only while it applies", run.ID, run.Status, name)

@@ -87,6 +87,8 @@ type PlanOptions struct {
 	// Destroy plans the destruction of everything, RefreshOnly nothing but an update of
 	// the state.
 	Destroy, RefreshOnly bool
+	// NoLock plans without the state's lock: whoever only looks holds up nobody.
+	NoLock bool
 	// Replace lists addresses to replace.
 	Replace []string
 }

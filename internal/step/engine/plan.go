@@ -56,6 +56,9 @@ func (s *Session) Plan(ctx context.Context, o PlanOptions) (Planned, error) {
 	if o.RefreshOnly {
 		args = append(args, "-refresh-only")
 	}
+	if o.NoLock {
+		args = append(args, "-lock=false")
+	}
 	for _, address := range o.Replace {
 		args = append(args, "-replace="+address)
 	}

@@ -15,7 +15,10 @@ func rollouts(t *testing.T, s core.Store) {
 	for i := int64(1); i <= 3; i++ {
 		v := rollout(fmt.Sprintf("ro-%d", i), release("shop", i), "dev", "staging", "production")
 		v.Manual = i == 2
-		if i == 3 {
+		switch i {
+		case 2:
+			v.Kind, v.Repairs = core.RolloutRepair, []string{"db", "web"}
+		case 3:
 			v.Kind, v.From, v.Reason = core.RolloutRollback, 4, "web is slow"
 		}
 		update(t, s, func(tx core.Tx) error { return tx.AddRollout(v) })

@@ -60,6 +60,7 @@ func Run(t *testing.T, open Open) {
 		{"recovered states", recovereds},
 		{"own states", ownStates},
 		{"moves", moves},
+		{"drifts", drifts},
 		{"everything", everything},
 		{"tokens", tokens},
 		{"events", events},

@@ -1,0 +1,86 @@
+package runs
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/service/state"
+	"github.com/terrace-cd/terrace/internal/wire"
+)
+
+// Documents of a run of kind drift: what it found, as it may be shown, and the values
+// behind that, secrets included.
+const (
+	DriftDoc       = "drift"
+	driftValuesDoc = "drift-values"
+)
+
+// Looked takes what a look found (rule 25). Said again after a lost reply, it is taken again.
+func (s *Service) Looked(ctx context.Context, c Caller, id string, looked wire.Looked) error {
+	var run core.Run
+	err := s.Store.Update(ctx, func(tx core.Tx) (err error) {
+		if run, err = mine(tx, c, id); err != nil {
+			return err
+		}
+		if run.Kind != core.KindDrift {
+			return core.Errorf(core.Conflict, "%s is a %s run; a look is not expected", id, run.Kind)
+		}
+		if err := expect(run, core.RunChecking); err != nil {
+			return err
+		}
+		if looked.Own != nil {
+			if why, err := s.State.Strange(ctx, tx, run, *looked.Own); err != nil {
+				return err
+			} else if why != "" {
+				return core.Errorf(core.Conflict, "%s", why)
+			}
+		}
+		drift := core.Drift{Project: run.Project, Stack: run.Stack, Environment: run.Environment, Run: id, Outputs: len(looked.Drift.Outputs), Looked: tx.Now()}
+		for _, r := range looked.Drift.Resources {
+			if r.What == "gone" {
+				drift.Gone++
+			} else {
+				drift.Changed++
+			}
+		}
+		if drift.State, err = state.NameSince(tx, run.Project, run.Stack, run.Environment, run.Started); err != nil {
+			return err
+		}
+		if drift.State == "" {
+			drift.Error = "the state changed while somebody looked"
+		}
+		if err := s.putDoc(tx, id, DriftDoc, looked.Drift); err != nil {
+			return err
+		}
+		if err := s.putDoc(tx, id, driftValuesDoc, looked.Values); err != nil {
+			return err
+		}
+		if err := tx.PutDrift(drift); err != nil {
+			return err
+		}
+		run.NoChanges = !drift.Found()
+		if err := tx.UpdateRun(run, run.Status); err != nil || !drift.Found() {
+			return err
+		}
+		return tx.AddEvent(core.Event{By: "run:" + id, Kind: "drift.found", Project: run.Project, On: run.Instance(),
+			Data: map[string]string{"run": id, "changed": strconv.Itoa(drift.Changed), "gone": strconv.Itoa(drift.Gone), "outputs": strconv.Itoa(drift.Outputs)}})
+	})
+	if err == nil {
+		s.Bus.Changed(run.Project)
+	}
+	return err
+}
+
+// toldNothing notes that a look ended without having found out, so that it is not begun
+// again at once. One that gave way to a release does not count.
+func toldNothing(tx core.Tx, run core.Run) error {
+	if run.Kind != core.KindDrift || run.Status != core.RunFailed && run.Status != core.RunErrored && run.Status != core.RunCancelled {
+		return nil
+	}
+	drift := core.Drift{Project: run.Project, Stack: run.Stack, Environment: run.Environment, Run: run.ID, Looked: tx.Now(), Error: string(run.Status)}
+	if run.Error != nil {
+		drift.Error = run.Error.Message
+	}
+	return tx.PutDrift(drift)
+}
