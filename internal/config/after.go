@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -80,27 +79,6 @@ func (l *load) checkAfter(st *stack, p *place, ev *evaluation) {
 	for _, v := range st.verify {
 		l.checkScript(ev, v.body)
 	}
-}
-
-func (ev *evaluation) verify(v verifyBlock) Verify {
-	out := Verify{Kind: v.kind, Status: v.status, Within: v.within}
-	if v.kind == "command" {
-		out.Command = ev.command(v.body)
-		return out
-	}
-	it, ok := ev.text(v.body, "url")
-	if !ok {
-		return out
-	}
-	u, err := url.Parse(it.text)
-	switch {
-	case err != nil || u.Host == "":
-		ev.problem(it.rng, fmt.Sprintf("%q is not a URL", it.text), "Write a whole one, for example \"https://example.com/healthz\".")
-	case u.Scheme != "http" && u.Scheme != "https":
-		ev.problem(it.rng, fmt.Sprintf("%q cannot be asked over HTTP", it.text), "The URL has to start with http:// or https://. For anything else, use verify \"command\".")
-	}
-	out.URL = it.text
-	return out
 }
 
 func (ev *evaluation) command(b body) []string {

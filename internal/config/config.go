@@ -168,9 +168,16 @@ type Host struct {
 
 // Verify is a verify block, evaluated.
 type Verify struct {
-	Kind    string // "http" or "command"
+	Kind    string // "http", "command" or "prometheus"
 	URL     string
 	Status  int
 	Command []string
 	Within  time.Duration
+
+	// Of kind prometheus: every number that Query gives is compared with Than.
+	Query   string
+	Compare string // "below", "above" or "equals"
+	Than    float64
+	// Token, or User and Password: names of secrets, but for User.
+	Token, User, Password string
 }

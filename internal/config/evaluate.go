@@ -203,6 +203,7 @@ func (l *load) expressions() {
 			}
 		}
 		l.checkAfter(st, p, l.atLoad(st, e, declaredOutputs(p, used)))
+		l.checkSecrets(st, e)
 	})
 }
 

@@ -162,12 +162,19 @@ var ansibleSchema = &blockSchema{
 }
 
 var verifySchema = &blockSchema{
-	Type: "verify", Label: "what kind of check it is", Labels: []string{"http", "command"}, Many: true,
-	Doc: "What has to hold after the apply, and through the bake. `verify \"http\"` asks for `url`; `verify \"command\"` runs `command`, which has to end with exit code 0.",
+	Type: "verify", Label: "what kind of check it is", Labels: []string{"http", "command", "prometheus"}, Many: true,
+	Doc: "What has to hold after the apply, and through the bake. `verify \"http\"` asks for `url`; `verify \"command\"` runs `command`, which has to end with exit code 0; `verify \"prometheus\"` asks the server at `url` for `query` and compares every number with `below`, `above` or `equals`.",
 	Attrs: []attrSchema{
-		{Name: "url", Type: "string", Sees: seesAfter, Doc: "For `http`, required."},
+		{Name: "url", Type: "string", Sees: seesAfter, Doc: "For `http` and `prometheus`, required; of a Prometheus without `/api/v1`."},
 		{Name: "status", Type: "number", Default: "200", Doc: "For `http`: the status that is a pass."},
 		{Name: "command", Type: "list of strings", Sees: seesAfter, Doc: "For `command`, required: the command and its arguments, without a shell, in the folder of terrace.hcl."},
+		{Name: "query", Type: "string", Sees: seesAfter, Doc: "For `prometheus`, required: PromQL that gives a number, or several. None at all, or `NaN`, is inconclusive."},
+		{Name: "below", Type: "number", Doc: "For `prometheus`: every number has to be less."},
+		{Name: "above", Type: "number", Doc: "For `prometheus`: every number has to be greater."},
+		{Name: "equals", Type: "number", Doc: "For `prometheus`: every number has to be exactly this."},
+		{Name: "token", Type: "string", Doc: "For `prometheus`: the secret of the environment that is sent as bearer token."},
+		{Name: "username", Type: "string", Doc: "For `prometheus`: who logs in, with `password`."},
+		{Name: "password", Type: "string", Doc: "For `prometheus`: the secret of the environment that `username` logs in with."},
 		{Name: "within", Type: "duration", Default: `"2m"`, Doc: "How long to go on trying."},
 	},
 }

@@ -86,7 +86,7 @@ func (c *Config) afterSettings(s *settings, st *stack, e *environment, p *place)
 		add(st.ansible.body)
 	}
 	for _, v := range st.verify {
-		add(v.body, v.kind)
+		add(v.body, v.known.Kind)
 	}
 }
 

@@ -39,13 +39,6 @@ type ansibleBlock struct {
 	within  time.Duration
 }
 
-type verifyBlock struct {
-	kind   string
-	body   body
-	status int
-	within time.Duration
-}
-
 // place is a stack in one environment.
 type place struct {
 	instance Instance
@@ -135,31 +128,6 @@ func (l *load) protection(b body) Protection {
 	return Protection{ZeroDowntime: l.boolean(b, "zero_downtime", l.ctx), Immutable: l.addresses(b, "immutable"), Stateful: l.addresses(b, "stateful")}
 }
 
-func (l *load) verifyBlock(kind string, b body) verifyBlock {
-	needs, other := "url", []string{"command"}
-	if kind == "command" {
-		needs, other = "command", []string{"url", "status"}
-	}
-	if !b.has(needs) {
-		l.error(b.header, fmt.Sprintf("Missing argument %q", needs), fmt.Sprintf("A verify %q block needs %s = …", kind, needs))
-	}
-	for _, name := range other {
-		if b.has(name) {
-			l.error(b.attrs[name].NameRange, fmt.Sprintf("%q does not belong here", name), fmt.Sprintf("A verify %q block has %s and within. Write a second verify block.", kind, needs))
-		}
-	}
-	v := verifyBlock{kind: kind, body: b, within: l.duration(b, "within", 2*time.Minute, l.ctx)}
-	if kind == "http" {
-		v.status = 200
-		if n, ok := l.whole(b, "status", 100, l.ctx); ok && n > 599 {
-			l.error(b.rangeOf("status"), "Not an HTTP status", "A status is a number from 100 to 599.")
-		} else if ok {
-			v.status = n
-		}
-	}
-	return v
-}
-
 func (l *load) stackEnvironments(b body) []*environment {
 	var names []string
 	for _, e := range l.envs {
@@ -222,7 +190,7 @@ func (st *stack) after() []afterExpr {
 		add(&st.ansible.body, "inventory", "variables")
 	}
 	for i := range st.verify {
-		add(&st.verify[i].body, "url", "command")
+		add(&st.verify[i].body, "url", "query", "command")
 	}
 	return out
 }

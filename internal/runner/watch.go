@@ -101,7 +101,7 @@ func (a *attempt) verify(checks []wire.Verify) error {
 }
 
 func (a *attempt) verifyOptions(out io.Writer) verify.Options {
-	o := verify.Options{Env: a.environment(), Output: out}
+	o := verify.Options{Env: a.environment(), Secrets: a.job.Secrets, Output: out}
 	if a.tree != nil {
 		o.Dir = a.tree.File(a.job.Source.Root)
 	} else {

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/terrace-cd/terrace/internal/client"
+	"github.com/terrace-cd/terrace/internal/testkit"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
@@ -57,6 +59,30 @@ func TestOneFailEndsABake(t *testing.T) {
 	status.Store(503)
 	if f := w.ends("failed", "answered 503, expected 200"); f.Error.Code != "failed" || len(f.Verified) != 2 {
 		t.Errorf("it was finished with %+v", f)
+	}
+}
+
+// A bake ends when the number that it watches crosses the threshold.
+func TestAMetricEndsABake(t *testing.T) {
+	t.Parallel()
+	var errors, asked atomic.Int32
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		_, _ = fmt.Fprintf(w, "app_errors %d\n", errors.Load())
+	}))
+	t.Cleanup(site.Close)
+	server := testkit.Prometheus(t, strings.TrimPrefix(site.URL, "http://"))
+	w := newWorld(t, map[string]string{"stacks/web/main.tf": ""})
+	w.job.Kind, w.job.VerifyEvery = "verify", "50ms"
+	w.job.Verify = []wire.Verify{{Kind: "prometheus", URL: server, Query: "app_errors", Compare: "below", Than: 5, Within: "1s"}}
+	w.start()
+	w.until("a pass", func() bool { return strings.Contains(w.log.text("verify"), "is 0, which is below 5") })
+	errors.Store(5)
+	if f := w.ends("failed", "app_errors", "is 5, which is not below 5"); f.Error.Code != "failed" || len(f.Verified) != 1 || f.Verified[0].Verdict != "fail" {
+		t.Errorf("it was finished with %+v", f)
+	}
+	if asked.Load() < 2 {
+		t.Errorf("Prometheus asked %d times", asked.Load())
 	}
 }
 

@@ -251,7 +251,7 @@ type Recap struct {
 
 // Probe is the outcome of one verify block.
 type Probe struct {
-	Name    string `json:"name" doc:"http URL or command"`
+	Name    string `json:"name" doc:"http URL, command or query"`
 	Verdict string `json:"verdict" enum:"pass,fail,inconclusive"`
 	Message string `json:"message"`
 	Tries   int    `json:"tries"`

@@ -224,11 +224,19 @@ type Provision struct {
 
 // Verify is one verify block, evaluated.
 type Verify struct {
-	Kind    string   `json:"kind" enum:"http,command"`
+	Kind    string   `json:"kind" enum:"http,command,prometheus"`
 	URL     string   `json:"url,omitempty"`
 	Status  int      `json:"status,omitempty"`
 	Command []string `json:"command,omitempty"`
 	Within  string   `json:"within" doc:"a Go duration"`
+
+	Query   string  `json:"query,omitempty" doc:"of a prometheus"`
+	Compare string  `json:"compare,omitempty" enum:"below,above,equals" doc:"what every number has to be"`
+	Than    float64 `json:"than,omitempty"`
+	// Token, or User and Password: names of Job.Secrets, but for User.
+	Token    string `json:"token,omitempty"`
+	User     string `json:"user,omitempty"`
+	Password string `json:"password,omitempty"`
 }
 
 // Provisioned reports what Ansible did.

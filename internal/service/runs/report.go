@@ -693,7 +693,10 @@ func (s *Service) settle(tx core.Tx, run core.Run) error {
 func wireVerify(blocks []config.Verify) []wire.Verify {
 	var out []wire.Verify
 	for _, v := range blocks {
-		out = append(out, wire.Verify{Kind: v.Kind, URL: v.URL, Status: v.Status, Command: v.Command, Within: v.Within.String()})
+		out = append(out, wire.Verify{
+			Kind: v.Kind, URL: v.URL, Status: v.Status, Command: v.Command, Within: v.Within.String(),
+			Query: v.Query, Compare: v.Compare, Than: v.Than, Token: v.Token, User: v.User, Password: v.Password,
+		})
 	}
 	return out
 }

@@ -19,11 +19,9 @@ import (
 )
 
 const (
-	tryTimeout   = 10 * time.Second
-	firstPause   = 100 * time.Millisecond
-	longestPause = 2 * time.Second
-	maxBody      = 64 << 10 // read so that the connection can be used again
-	maxExcerpt   = 160
+	tryTimeout = 10 * time.Second
+	maxBody    = 64 << 10 // read so that the connection can be used again
+	maxExcerpt = 160
 )
 
 // askHTTP gets the URL until the status is the expected one. A redirect is an answer
@@ -40,37 +38,7 @@ func askHTTP(ctx context.Context, v wire.Verify, within time.Duration) wire.Prob
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
-	p := wire.Probe{Name: u.Redacted()}
-	timed, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	var last answer
-	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		a := ask(timed, client, v)
-		if timed.Err() == nil || p.Tries == 0 || a.pass {
-			// A try that the deadline cut short says less than the one before it.
-			last, p.Tries = a, p.Tries+1
-		}
-		if last.pass {
-			break
-		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-			continue
-		case <-timed.Done():
-			timer.Stop()
-		}
-		break
-	}
-	p.Verdict, p.Message = last.verdict(), last.message
-	switch {
-	case last.pass:
-	case ctx.Err() != nil:
-		p.Verdict, p.Message = Inconclusive, "stopped before there was an answer; the last try: "+last.message
-	default:
-		p.Message += fmt.Sprintf(" (tried for %s)", within)
-	}
-	return p
+	return askUntil(ctx, u.Redacted(), within, func(ctx context.Context) answer { return ask(ctx, client, v) })
 }
 
 func ask(ctx context.Context, client *http.Client, v wire.Verify) answer {

@@ -26,9 +26,11 @@ const defaultWithin = 2 * time.Minute
 
 // Options is where a check runs.
 type Options struct {
-	Dir    string   // where commands run: the directory of terrace.hcl
-	Env    []string // the whole environment of commands
-	Output io.Writer
+	Dir string   // where commands run: the directory of terrace.hcl
+	Env []string // the whole environment of commands
+	// Secrets are by name, for checks that log in.
+	Secrets map[string]string
+	Output  io.Writer
 }
 
 // Run asks one check until it passes or its time is up. When ctx ends first, the
@@ -47,6 +49,8 @@ func Run(ctx context.Context, v wire.Verify, o Options) wire.Probe {
 		p = askHTTP(ctx, v, within)
 	case "command":
 		p = runCommand(ctx, v, within, o)
+	case "prometheus":
+		p = askPrometheus(ctx, v, within, o.Secrets)
 	default:
 		p = wire.Probe{Name: v.Kind, Verdict: Inconclusive, Message: fmt.Sprintf("this version does not know how to verify %q", v.Kind)}
 	}
