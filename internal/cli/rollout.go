@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/terrace-cd/terrace/internal/ansi"
 	"github.com/terrace-cd/terrace/internal/client"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
@@ -99,6 +100,12 @@ func newRolloutShow(s *settings) *cobra.Command {
 
 func printRollout(out io.Writer, ro wire.Rollout) {
 	_, _ = fmt.Fprintf(out, "Rollout  %s\nRelease  %s %s\nStatus   %s\nAsked    %s, %s\n", ro.ID, releaseText(&ro.Release), ro.Release.Subject, ro.Status, ro.By, ago(ro.Created))
+	if ro.Kind == "rollback" {
+		_, _ = fmt.Fprintf(out, "Rollback from release %d\n", ro.From)
+		if ro.Reason != "" {
+			_, _ = fmt.Fprintf(out, "Because  %s\n", ansi.Strip(ro.Reason))
+		}
+	}
 	if ro.Release.Invalid != "" {
 		_, _ = fmt.Fprintf(out, "\nIts configuration does not hold:\n%s\n", ro.Release.Invalid)
 	}

@@ -228,6 +228,7 @@ func (a *API) routes(r *routes) {
 	a.ownRoutes(r)
 	a.inventoryRoutes(r)
 	a.accessRoutes(r)
+	a.rollbackRoutes(r)
 	a.exceptionRoutes(r)
 	a.replacementRoutes(r)
 	a.driftRoutes(r)

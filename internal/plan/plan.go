@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 
@@ -126,20 +127,29 @@ func Parse(data []byte) (*Parsed, error) {
 	return p, nil
 }
 
-// dependencies says of every change which of the replaced resources it depends on.
+// dependencies says of every change which of the replaced resources it depends on; of what
+// goes, also which of the others that go.
 func (p *Parsed) dependencies(doc document) {
-	replaced := map[string]bool{}
+	replaced, gone := map[string]bool{}, map[string]bool{}
 	for _, r := range p.Plan.Resources {
-		if r.Action == "replace" {
+		switch r.Action {
+		case "replace":
 			replaced[statefile.WithoutKeys(r.Address)] = true
+		case "delete", "forget":
+			gone[statefile.WithoutKeys(r.Address)] = true
 		}
 	}
-	if len(replaced) == 0 {
+	if len(replaced) == 0 && len(gone) < 2 {
 		return
 	}
-	on := readGraph(doc.Configuration, doc.PriorState).among(slices.Sorted(keys(replaced)))
+	maps.Copy(gone, replaced)
+	on := readGraph(doc.Configuration, doc.PriorState).among(slices.Sorted(keys(gone)))
 	for i := range p.Plan.Resources {
-		p.Plan.Resources[i].DependsOn = on.from(statefile.WithoutKeys(p.Plan.Resources[i].Address))
+		r := &p.Plan.Resources[i]
+		r.DependsOn = on.from(statefile.WithoutKeys(r.Address))
+		if r.Action != "delete" && r.Action != "forget" {
+			r.DependsOn = slices.DeleteFunc(r.DependsOn, func(address string) bool { return !replaced[address] })
+		}
 	}
 }
 

@@ -143,6 +143,8 @@ func TestRule21_AnAutomaticRollbackLooksFirst(t *testing.T) {
 		{"nor when one cannot be made", going(stack("db", looked(core.RunErrored))), []string{"hold dev for 3: " + byItself + ", which errored", "2.dev is errored"}, nil},
 		{"after what was renamed has its name back", going(stack("db", looked(core.RunSucceeded)), stack("web", movesFrom("site"))), []string{"move site to web in 2.dev"}, nil},
 		{"and not before", going(stack("db"), stack("web", movesFrom("site"), isLocked)), nil, map[string]string{"2.dev": "site@dev, which becomes web@dev and is locked by user:ana: terrace state unlock site@dev"}},
+		{"or ends its plans for a newer release", snap(env("dev", verifiedAt(2), entered(3)), ro(2, backByItself(3), in("dev", running, stack("db", looked(core.RunPlanning)))), ro(4, in("dev", waiting))),
+			[]string{"supersede run p-db by 4"}, nil},
 		{"with nothing to do", going(stack("db", upToDate)), []string{"2.dev is succeeded"}, nil},
 		{"one that a person asked for does not", snap(env("dev", verifiedAt(3), held(core.HoldRollback, 3)), ro(2, back(3, 1), in("dev", running, stack("db"), web()))), []string{"start deploy db in 2.dev"}, nil},
 	})

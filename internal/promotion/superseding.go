@@ -135,9 +135,11 @@ func (d *decider) givesWay(h, next place) bool {
 func (d *decider) supersede(p place, by int64) {
 	unfinished := false
 	for _, in := range p.st.Instances {
-		if in.Run != nil && !in.Run.Status.Terminal() {
-			unfinished = true
-			d.add(Supersede{Rollout: p.ro.ID, Stage: p.st.ID, Run: in.Run.ID, By: by})
+		for _, r := range []*Run{in.Run, in.Preview} {
+			if r != nil && !r.Status.Terminal() {
+				unfinished = true
+				d.add(Supersede{Rollout: p.ro.ID, Stage: p.st.ID, Run: r.ID, By: by})
+			}
 		}
 	}
 	if !unfinished {

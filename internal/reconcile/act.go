@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/promotion"
 	"github.com/terrace-cd/terrace/internal/service/drift"
+	"github.com/terrace-cd/terrace/internal/service/projects"
 	"github.com/terrace-cd/terrace/internal/service/runs"
 )
 
@@ -72,6 +74,8 @@ func (w *worker) act(ctx context.Context, s *snapshot, d promotion.Decision) err
 				Data: map[string]string{"release": fmt.Sprint(s.rollouts[d.Rollout].Release.Number)}})
 		case promotion.SetHold:
 			return w.setHold(tx, d)
+		case promotion.Rollback:
+			return w.rollBack(tx, d)
 		}
 		return fmt.Errorf("a decision of an unknown kind: %T", d)
 	})
@@ -91,7 +95,7 @@ func (w *worker) admit(tx core.Tx, s *snapshot, d promotion.Admit) error {
 		return err
 	}
 	release := s.rollouts[d.Rollout].Release
-	if environment.Stage != "" || environment.Entered > release.Number {
+	if environment.Stage != "" || environment.Entered > release.Number && d.Hold == nil {
 		return core.Errorf(core.Conflict, "%s is taken", d.Environment)
 	}
 	if h, seen := environment.Hold, s.Environments[d.Environment].Hold; h != nil && (seen == nil || *h != *seen) {
@@ -119,7 +123,12 @@ func (w *worker) admit(tx core.Tx, s *snapshot, d promotion.Admit) error {
 	if stage.Fence, err = tx.NextFence(); err != nil {
 		return err
 	}
-	environment.Stage, environment.Fence, environment.Entered, environment.Present = stage.ID, stage.Fence, release.Number, release.Number
+	environment.Stage, environment.Fence, environment.Present = stage.ID, stage.Fence, release.Number
+	if d.Hold == nil {
+		environment.Entered = release.Number
+	} else if err := w.withdraw(tx, &environment, release.Number, *d.Hold); err != nil {
+		return err
+	}
 	environment.Ahead, environment.AheadOf = 0, nil
 	if len(d.Behind) > 0 {
 		environment.Ahead, environment.AheadOf = release.Number, d.Behind
@@ -219,6 +228,51 @@ func (w *worker) setStage(tx core.Tx, s *snapshot, d promotion.SetStage) error {
 	}
 	return tx.AddEvent(core.Event{By: "server", Kind: "stage." + string(d.Status), Project: w.project, On: stage.Environment,
 		Data: map[string]string{"release": fmt.Sprint(release.Number), "rollout": d.Rollout}})
+}
+
+// withdraw is what an environment's going back to a release means: it is held, and what was
+// verified there of newer releases is not any more (rule 21).
+func (w *worker) withdraw(tx core.Tx, e *core.EnvironmentState, to int64, hold core.Hold) error {
+	hold.Since = tx.Now()
+	e.Hold, e.Verified = &hold, min(e.Verified, to)
+	open, err := tx.Rollouts(w.project, true, 0)
+	if err != nil {
+		return err
+	}
+	for _, ro := range open {
+		for _, st := range ro.Stages {
+			if ro.Release.Number <= to || st.Environment != e.Name || st.Status != core.StageSucceeded {
+				continue
+			}
+			st.Withdrawn = true
+			if err := tx.UpdateStage(st, st.Status); err != nil {
+				return err
+			}
+		}
+	}
+	return tx.AddEvent(core.Event{By: hold.By, Kind: "environment.held", Project: w.project, On: e.Name, Data: map[string]string{"reason": hold.Reason}})
+}
+
+// rollBack makes the rollout that takes an environment back, unless that was done for this
+// release before.
+func (w *worker) rollBack(tx core.Tx, d promotion.Rollback) error {
+	environment, err := tx.Environment(w.project, d.Environment)
+	if err != nil {
+		return err
+	}
+	if environment.Undone >= d.From {
+		return core.Errorf(core.Conflict, "release %d was rolled back from %s already", d.From, d.Environment)
+	}
+	release, err := tx.FindRelease(w.project, strconv.FormatInt(d.To, 10))
+	if err != nil {
+		return err
+	}
+	environment.Undone = d.From
+	if err := tx.PutEnvironment(environment); err != nil {
+		return err
+	}
+	_, err = projects.AddRollback(tx, release, core.Rollout{By: "server", From: d.From, Reason: d.Reason}, d.Environment)
+	return err
 }
 
 func (w *worker) setHold(tx core.Tx, d promotion.SetHold) error {

@@ -31,6 +31,7 @@ type snapshot struct {
 	replace   map[[2]string]bool    // instances with a resource that somebody wants replaced
 	runs      map[string][]core.Run // by stage, newest first
 	leased    map[string]bool       // stages that hold their environment's lease
+	before    map[string]int64      // by such a stage: the release that a rollback goes back to
 	freezes   []core.Freeze
 	look      *likeness.Look
 }
@@ -47,7 +48,7 @@ const storeBakeEvery = 5 * time.Second
 
 func (w *worker) snapshot(ctx context.Context) (*snapshot, error) {
 	s := &snapshot{rollouts: map[string]core.Rollout{}, stages: map[string]core.Stage{}, configs: map[string]*config.Config{},
-		verified: map[string]core.Release{}, instances: map[[2]string]core.InstanceState{}, replace: map[[2]string]bool{}, runs: map[string][]core.Run{}, leased: map[string]bool{}, look: w.Likeness.Look(w.project)}
+		verified: map[string]core.Release{}, instances: map[[2]string]core.InstanceState{}, replace: map[[2]string]bool{}, runs: map[string][]core.Run{}, leased: map[string]bool{}, before: map[string]int64{}, look: w.Likeness.Look(w.project)}
 	s.Environments = map[string]core.EnvironmentState{}
 	var open []core.Rollout
 	if err := w.Store.View(ctx, func(tx core.Tx) (err error) {
@@ -91,6 +92,11 @@ func (w *worker) snapshot(ctx context.Context) (*snapshot, error) {
 				if s.runs[st.ID], err = tx.Runs(core.RunFilter{Project: w.project, Stage: st.ID}); err != nil {
 					return err
 				}
+				before, err := tx.VerifiedBefore(w.project, st.Environment, ro.Release.Number)
+				if err != nil && core.CodeOf(err) != core.NotFound {
+					return err
+				}
+				s.before[st.ID] = before.Release.Number
 			}
 		}
 		if !needInstances {
@@ -130,7 +136,8 @@ func (w *worker) snapshot(ctx context.Context) (*snapshot, error) {
 
 func (w *worker) rollout(ctx context.Context, s *snapshot, ro core.Rollout) (promotion.Rollout, error) {
 	s.rollouts[ro.ID] = ro
-	out := promotion.Rollout{ID: ro.ID, Release: ro.Release, Status: ro.Status, Manual: ro.Manual, Cancel: ro.Cancel, Created: ro.Created}
+	out := promotion.Rollout{ID: ro.ID, Kind: ro.Kind, Release: ro.Release, Status: ro.Status, Manual: ro.Manual, Cancel: ro.Cancel, Created: ro.Created,
+		From: ro.From, By: ro.By, Reason: ro.Reason}
 	if ro.Release.Invalid != "" {
 		return out, nil
 	}
@@ -145,12 +152,16 @@ func (w *worker) rollout(ctx context.Context, s *snapshot, ro core.Rollout) (pro
 	for _, st := range ro.Stages {
 		s.stages[st.ID] = st
 		stage := promotion.Stage{ID: st.ID, Status: st.Status, WaitsFor: st.WaitsFor, Waits: st.Waits, Skips: st.Skips, Baked: st.Baked, Parallel: cfg.Project.Parallel,
-			Config: promotion.Environment{Name: st.Environment}}
+			Withdrawn: st.Withdrawn, Before: s.before[st.ID], Config: promotion.Environment{Name: st.Environment}}
 		for _, e := range cfg.Environments {
 			if e.Name == st.Environment {
 				l := w.law(ctx, s, cfg, ro.Release, e.Name)
 				stage.Config = promotion.Environment{Name: e.Name, After: e.After, Bake: e.Bake, Every: e.Queue == "every",
-					Windows: l.Windows(), Freezes: l.Freezes(e.Name, s.freezes, s.now), SecondPerson: s.rails.SkipTakesSecond(w.project, e.Name)}
+					Windows: l.Windows(), Freezes: l.Freezes(e.Name, s.freezes, s.now), SecondPerson: s.rails.SkipTakesSecond(w.project, e.Name),
+					AutoRollback: e.Rollback == "auto"}
+				if ro.Kind == core.RolloutRollback {
+					stage.Config.After = nil // it was verified here, and comes from nowhere else
+				}
 				if st.Status == core.StageWaiting && !ro.Status.Terminal() {
 					var err error
 					if stage.Config.Parity, err = s.look.Gate(ctx, e.Name, l.Parity()); err != nil {
@@ -165,7 +176,7 @@ func (w *worker) rollout(ctx context.Context, s *snapshot, ro core.Rollout) (pro
 		if st.Status.HoldsLease() {
 			s.leased[st.ID] = true
 			for _, run := range s.runs[st.ID] {
-				stage.Ran = true
+				stage.Ran = stage.Ran || run.Kind != core.KindPreview
 				stage.Applied = stage.Applied || run.Applied
 			}
 			var err error
@@ -244,7 +255,7 @@ func (w *worker) instances(ctx context.Context, s *snapshot, cfg *config.Config,
 		present[in.Stack] = true
 		state := s.instances[[2]string{in.Stack, st.Environment}]
 		p := promotion.Instance{Stack: in.Stack, DependsOn: in.DependsOn, Need: promotion.NeedUnknown, Unknown: state.Unknown != "", Verify: in.HasVerify}
-		p.Run, p.Watch = w.newest(ctx, s.runs[st.ID], in.Stack)
+		p.Run, p.Watch, p.Preview = w.newest(ctx, s.runs[st.ID], in.Stack)
 		if from := names.origins[in.Stack]; from != "" {
 			present[from] = true
 			p.MovesFrom, p.MoveWaits, p.MoveOpensBy = from, names.waits[in.Stack][0], names.waits[in.Stack][1]
@@ -319,7 +330,7 @@ func (w *worker) answer(ctx context.Context, s *snapshot, cfg *config.Config, ro
 // nothing in its state it simply ends.
 func (w *worker) removed(ctx context.Context, s *snapshot, st core.Stage, state core.InstanceState) (p promotion.Instance, ends bool, err error) {
 	p = promotion.Instance{Stack: state.Stack, Need: promotion.NeedRun, Removed: true, Unknown: state.Unknown != ""}
-	p.Run, _ = w.newest(ctx, s.runs[st.ID], state.Stack)
+	p.Run, _, _ = w.newest(ctx, s.runs[st.ID], state.Stack)
 	if p.Run != nil && !p.Run.Status.Terminal() || p.Unknown {
 		return p, false, nil
 	}
@@ -382,28 +393,32 @@ func waits(gone map[string]*promotion.Instance, stack, other string) bool {
 	return slices.ContainsFunc(gone[stack].DependsOn, func(next string) bool { return waits(gone, next, other) })
 }
 
-// newest finds an instance's newest run and newest watch among a stage's runs.
-func (w *worker) newest(ctx context.Context, list []core.Run, stack string) (run, watch *promotion.Run) {
+// newest finds an instance's newest run, watch and preview among a stage's runs.
+func (w *worker) newest(ctx context.Context, list []core.Run, stack string) (run, watch, preview *promotion.Run) {
 	for _, r := range list {
 		if r.Stack != stack {
 			continue
 		}
-		p := &promotion.Run{ID: r.ID, Kind: r.Kind, Status: r.Status, Applied: r.Applied, Cancel: r.Cancel, Finished: r.Finished}
+		newest := &run
+		switch r.Kind {
+		case core.KindVerify:
+			newest = &watch
+		case core.KindPreview:
+			newest = &preview
+		}
+		if *newest != nil {
+			continue
+		}
+		p := &promotion.Run{ID: r.ID, Kind: r.Kind, Status: r.Status, Applied: r.Applied, Refuted: r.Refuted, Cancel: r.Cancel, Finished: r.Finished}
 		if r.Error != nil {
 			p.Code, p.Message = r.Error.Code, r.Error.Message
 		}
-		if r.Kind == core.KindVerify {
-			if watch == nil {
-				watch = p
-			}
-		} else if run == nil {
-			run = p
-			if r.Status == core.RunAwaitingApproval {
-				run.Approval = w.approval(ctx, r)
-			}
+		if r.Status == core.RunAwaitingApproval {
+			p.Approval = w.approval(ctx, r)
 		}
+		*newest = p
 	}
-	return run, watch
+	return run, watch, preview
 }
 
 // approval is how it stands with a run that awaits approvals. Where that cannot be found

@@ -27,12 +27,13 @@ func (a *attempt) allowed(session *engine.Session) (err error) {
 }
 
 // propose plans and asks the server, until that has no objection to how it is done:
-// immutable addresses are replaced (rule 14), and the plan is judged by the policies that
+// immutable addresses are replaced (rule 14), what a rollback keeps is left out (rule 21), and the plan is judged by the policies that
 // judge now.
 func (a *attempt) propose(session *engine.Session, recovered int64) (planned wire.Planned, next wire.Next, err error) {
+	var exclude []string
 	for replace := a.job.Replace; ; {
 		var shown []byte
-		if planned, shown, err = a.plan(session, replace); err != nil {
+		if planned, shown, err = a.plan(session, replace, exclude); err != nil {
 			return planned, next, err
 		}
 		if planned.Own, err = a.see(a.work, session); err != nil {
@@ -47,10 +48,10 @@ func (a *attempt) propose(session *engine.Session, recovered int64) (planned wir
 		if next, err = a.ask(&planned, shown); err != nil || next.Do != "replan" {
 			return planned, next, err
 		}
-		if len(next.Replace) <= len(replace) {
+		if len(next.Replace) <= len(replace) && len(next.Exclude) <= len(exclude) {
 			return planned, next, core.Errorf(core.Internal, "the server asks for the same plan again; are server and runner of the same version?")
 		}
-		replace = next.Replace
+		replace, exclude = next.Replace, next.Exclude
 		a.say("%s; planning again", next.Reason)
 	}
 }
@@ -129,10 +130,10 @@ var noActions = map[string]int{"create": 0, "update": 0, "replace": 0, "delete":
 
 // plan makes the plan and reads it; shown is the engine's JSON. Its sensitive values are
 // masked from here on.
-func (a *attempt) plan(session *engine.Session, replace []string) (planned wire.Planned, shown []byte, err error) {
+func (a *attempt) plan(session *engine.Session, replace, exclude []string) (planned wire.Planned, shown []byte, err error) {
 	var made engine.Planned
 	if err := a.retry("the plan", func(ctx context.Context) (err error) {
-		made, err = session.Plan(ctx, engine.PlanOptions{Destroy: a.job.Destroy, Replace: replace})
+		made, err = session.Plan(ctx, engine.PlanOptions{Destroy: a.job.Destroy, Replace: replace, Exclude: exclude, NoLock: a.job.NoLock})
 		return err
 	}); err != nil {
 		return wire.Planned{}, nil, err
@@ -144,7 +145,7 @@ func (a *attempt) plan(session *engine.Session, replace []string) (planned wire.
 	a.mask.Add(parsed.Sensitive...)
 	c := parsed.Plan.Changes
 	a.newHosts = c.Create+c.Replace > 0
-	planned = wire.Planned{Changes: c, NoChanges: parsed.NoChanges, Digest: parsed.Digest, Plan: parsed.Plan, Replaced: replace, Uses: a.uses, Versions: session.Versions()}
+	planned = wire.Planned{Changes: c, NoChanges: parsed.NoChanges, Digest: parsed.Digest, Plan: parsed.Plan, Replaced: replace, Excluded: exclude, Uses: a.uses, Versions: session.Versions()}
 	a.maskPlan(&planned.Plan)
 	return planned, made.JSON, nil
 }

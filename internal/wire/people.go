@@ -126,7 +126,10 @@ type Wait struct {
 type Rollout struct {
 	ID       string    `json:"id"`
 	Project  string    `json:"project"`
+	Kind     string    `json:"kind" enum:"promotion,rollback"`
 	Release  Release   `json:"release"`
+	From     int64     `json:"from,omitempty" doc:"of a rollback: the number of the release that was there when it was asked for"`
+	Reason   string    `json:"reason,omitempty" doc:"of a rollback: why"`
 	Status   string    `json:"status" enum:"running,succeeded,failed,errored,cancelled,superseded,unknown"`
 	By       string    `json:"by"`
 	Created  time.Time `json:"created"`
@@ -277,7 +280,7 @@ type ResourceChange struct {
 	RequestedBy string `json:"requested_by,omitempty"`
 	// DependsOn are the resources that the plan replaces and that this one depends on,
 	// directly or not.
-	DependsOn []string     `json:"depends_on,omitempty" doc:"which of the replaced resources it depends on, without the keys of count and for_each; 100 at most"`
+	DependsOn []string     `json:"depends_on,omitempty" doc:"which of the replaced resources it depends on, and where it goes of those that go, without the keys of count and for_each; 100 at most"`
 	Attrs     []AttrChange `json:"attributes"`
 }
 

@@ -39,6 +39,8 @@ type Job struct {
 	Destroy bool `json:"destroy,omitempty"`
 	// Replace are addresses that people asked to be replaced.
 	Replace []string `json:"replace,omitempty"`
+	// NoLock leaves the state's lock alone: the run only looks, and holds up nobody.
+	NoLock bool `json:"no_lock,omitempty"`
 	// PlanOnly ends after the plan (kind recover: what is there is stored, and a plan shows the rest).
 	PlanOnly bool `json:"plan_only,omitempty"`
 	// Verify is for kind verify: what to ask, again and again every VerifyEvery
@@ -137,6 +139,8 @@ type Planned struct {
 	Checks []Check `json:"checks,omitempty"`
 	// Replaced are the addresses whose replacement the plan was asked for.
 	Replaced []string `json:"replaced,omitempty"`
+	// Excluded are the addresses that were left out of the plan: what a rollback keeps.
+	Excluded []string `json:"excluded,omitempty"`
 	// Judged are the policies whose verdicts are among the checks. A plan without changes is
 	// judged by none: nothing of it is applied.
 	Judged []Judged `json:"judged,omitempty"`
@@ -170,7 +174,7 @@ type Versions struct {
 // Next is the server's answer to a report: what the runner does now.
 type Next struct {
 	// Do is "apply", "before" (run the hooks of Before, and report the same plan with how
-	// they ended), "replan" (plan again, with Replace), "check" (report the same plan again,
+	// they ended), "replan" (plan again, with Replace and Exclude), "check" (report the same plan again,
 	// judged by Policies, which are others than the runner had), "after" (there is nothing to apply:
 	// go on with Provision and Verify below), "wait" (a person has to approve: end without
 	// finishing) or "stop" (the run is over: cancelled, superseded, denied; end).
@@ -178,6 +182,8 @@ type Next struct {
 	Reason string `json:"reason,omitempty"`
 	// Replace are the addresses to replace, all of them.
 	Replace []string `json:"replace,omitempty"`
+	// Exclude are the addresses to leave out of the plan, all of them.
+	Exclude []string `json:"exclude,omitempty"`
 	// Before are hooks, in their order; the first that fails is the last.
 	Before []Hook `json:"before,omitempty"`
 	// Policies judge the plan, all of them.

@@ -27,7 +27,7 @@ func Run(r core.Run) wire.Run {
 
 // Rollout converts a rollout without its runs.
 func Rollout(ro core.Rollout) wire.Rollout {
-	out := wire.Rollout{ID: ro.ID, Project: ro.Project, Release: Release(ro.Release), Status: string(ro.Status), By: ro.By,
+	out := wire.Rollout{ID: ro.ID, Project: ro.Project, Kind: string(ro.Kind), From: ro.From, Reason: ro.Reason, Release: Release(ro.Release), Status: string(ro.Status), By: ro.By,
 		Created: ro.Created, Finished: ro.Finished, Stages: []wire.Stage{}}
 	for _, st := range ro.Stages {
 		stage := wire.Stage{ID: st.ID, Environment: st.Environment, Status: string(st.Status), WaitsFor: st.WaitsFor, ForPerson: promotion.ForPerson(st.Waits), Waits: waits(st.Waits), Started: st.Started, Finished: st.Finished}

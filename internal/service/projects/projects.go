@@ -386,7 +386,7 @@ func (s *Service) stop(ctx context.Context, project, commit, head string) error 
 // configuration. With an invalid configuration it has no stages and fails at once.
 func AddRollout(tx core.Tx, r core.Release, cfg *config.Config, by string, manual bool) (core.Rollout, error) {
 	now := tx.Now()
-	ro := core.Rollout{ID: core.NewID(core.PrefixRollout, now), Project: r.Project, Release: r, Status: core.RolloutRunning, By: by, Manual: manual, Created: now}
+	ro := core.Rollout{ID: core.NewID(core.PrefixRollout, now), Project: r.Project, Kind: core.RolloutPromotion, Release: r, Status: core.RolloutRunning, By: by, Manual: manual, Created: now}
 	if cfg != nil {
 		for i, e := range cfg.Environments {
 			ro.Stages = append(ro.Stages, core.Stage{ID: core.NewID(core.PrefixStage, now), Rollout: ro.ID, Project: r.Project,
@@ -398,6 +398,20 @@ func AddRollout(tx core.Tx, r core.Release, cfg *config.Config, by string, manua
 	}
 	return ro, tx.AddEvent(core.Event{By: by, Kind: "rollout.started", Project: r.Project, On: ro.ID,
 		Data: map[string]string{"release": fmt.Sprint(r.Number), "commit": r.Commit}})
+}
+
+// AddRollback makes a rollout that takes one environment back to a release (rule 21). Of
+// why, By, Manual, From and Reason count.
+func AddRollback(tx core.Tx, to core.Release, why core.Rollout, environment string) (core.Rollout, error) {
+	now := tx.Now()
+	ro := why
+	ro.ID, ro.Project, ro.Kind, ro.Release, ro.Status, ro.Created = core.NewID(core.PrefixRollout, now), to.Project, core.RolloutRollback, to, core.RolloutRunning, now
+	ro.Stages = []core.Stage{{ID: core.NewID(core.PrefixStage, now), Rollout: ro.ID, Project: to.Project, Environment: environment, Status: core.StageWaiting}}
+	if err := tx.AddRollout(ro); err != nil {
+		return ro, err
+	}
+	return ro, tx.AddEvent(core.Event{By: ro.By, Kind: "rollback.started", Project: to.Project, On: ro.ID,
+		Data: map[string]string{"environment": environment, "from": fmt.Sprint(ro.From), "release": fmt.Sprint(to.Number), "commit": to.Commit, "reason": ro.Reason}})
 }
 
 func everyCommit(cfg *config.Config) bool {

@@ -3,6 +3,7 @@ package runs
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +20,7 @@ import (
 // (rule 28). In an environment is the release that was verified there last; an instance may
 // have got further than that, in a stage that failed.
 func (s *Service) law(ctx context.Context, run core.Run) (l law.Law, err error) {
-	if run.Kind != core.KindDeploy && run.Kind != core.KindDestroy {
+	if run.Kind != core.KindDeploy && run.Kind != core.KindDestroy && run.Kind != core.KindPreview {
 		return l, nil // it changes nothing
 	}
 	var project core.Project
@@ -141,23 +142,32 @@ func (s *Service) Forgotten(ctx context.Context, project, stack, environment str
 // judge is rules 12 to 14, and the proof that rule 27 asks of what got another name. asked
 // are the replacements that the plan was made with because people want them.
 func (s *Service) judge(tx core.Tx, run core.Run, planned wire.Planned, asked []core.Replacement, l law.Law) (guard.Verdict, error) {
-	instance, err := tx.Instance(run.Project, run.Stack, run.Environment)
-	if err != nil {
+	in, err := s.input(tx, run, planned, asked, l)
+	if err != nil || len(in.Rules) == 0 && in.MovedFrom == "" && len(in.Requests) == 0 {
 		return guard.Verdict{}, err
 	}
+	return guard.Judge(in), nil
+}
+
+// input is a plan with all that judges it.
+func (s *Service) input(tx core.Tx, run core.Run, planned wire.Planned, asked []core.Replacement, l law.Law) (guard.Input, error) {
+	instance, err := tx.Instance(run.Project, run.Stack, run.Environment)
+	if err != nil {
+		return guard.Input{}, err
+	}
 	in := guard.Input{Instance: run.Instance(), Plan: planned.Plan, Replaced: planned.Replaced, Rules: l.Protection(run.Stack, instance.MovedFrom)}
+	if len(instance.Kept) > 0 {
+		in.Rules = append(in.Rules, guard.Rules{From: "what a rollback kept", Stateful: slices.Sorted(maps.Keys(instance.Kept))})
+	}
 	for _, r := range asked {
 		in.Requests = append(in.Requests, guard.Request{ID: r.ID, Address: r.Address, By: r.By, Reason: r.Reason})
 	}
 	if run.ID != "" && run.Kind == core.KindDeploy && instance.MovedFrom != "" {
 		in.MovedFrom = core.InstanceName(instance.MovedFrom, run.Environment)
 	}
-	if len(in.Rules) == 0 && in.MovedFrom == "" && len(in.Requests) == 0 {
-		return guard.Verdict{}, nil
-	}
 	all, err := tx.Exceptions(run.Project)
 	if err != nil {
-		return guard.Verdict{}, err
+		return guard.Input{}, err
 	}
 	var rule core.ExceptionRule
 	if l.Rails != nil {
@@ -174,7 +184,7 @@ func (s *Service) judge(tx core.Tx, run core.Run, planned wire.Planned, asked []
 			in.Exceptions = append(in.Exceptions, guard.Exception{ID: e.ID, Address: e.Address, Pending: true, By: e.By})
 		}
 	}
-	return guard.Judge(in), nil
+	return in, nil
 }
 
 // use ends the exceptions that a run needs, in the transaction that lets it apply.
@@ -194,7 +204,7 @@ func use(tx core.Tx, run core.Run, exceptions []string) error {
 func replaceAlso(planned wire.Planned, more []string) wire.Next {
 	all := slices.Concat(planned.Replaced, more)
 	slices.Sort(all)
-	return wire.Next{Do: "replan", Replace: slices.Compact(all), Reason: strings.Join(more, ", ") + ": immutable, so replaced instead of changed in place"}
+	return wire.Next{Do: "replan", Replace: slices.Compact(all), Exclude: planned.Excluded, Reason: strings.Join(more, ", ") + ": immutable, so replaced instead of changed in place"}
 }
 
 // judgeAgain is the answer to a plan that was not judged by what judges now.

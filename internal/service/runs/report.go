@@ -39,7 +39,7 @@ func (s *Service) Claim(ctx context.Context, c Caller, id string, claim wire.Cla
 		if run.Status == core.RunPreparing && run.PID == claim.PID && run.PIDStart == claim.PIDStart {
 			return nil
 		}
-		if instance.Unknown != "" && run.Kind != core.KindRecover && run.Kind != core.KindVerify {
+		if instance.Unknown != "" && run.Kind != core.KindRecover && !run.Kind.OnlyLooks() {
 			return core.Errorf(core.Conflict, "the outcome of %s at %s is unknown; only recover may run there: terrace run recover %[1]s", instance.Unknown, run.Instance())
 		}
 		run.PID, run.PIDStart, run.Host, run.Heartbeat = claim.PID, claim.PIDStart, claim.Host, tx.Now()
@@ -102,6 +102,7 @@ func (s *Service) job(ctx context.Context, p core.Project, instance core.Instanc
 		Engine:        wire.Engine{Name: cfg.Project.Engine, Version: cfg.Project.EngineVersion},
 		Destroy:       run.Kind == core.KindDestroy,
 		PlanOnly:      run.Kind == core.KindRecover,
+		NoLock:        run.Kind.OnlyLooks(),
 		KeepProviders: true,
 		Grace:         s.Grace.String(),
 	}
@@ -278,6 +279,10 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		if err != nil {
 			return err
 		}
+		back, err := goesBack(tx, run)
+		if err != nil {
+			return err
+		}
 		judged, err := s.judge(tx, run, planned, replacing, l)
 		if err != nil {
 			return err
@@ -285,6 +290,11 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		if len(judged.Replace) > 0 {
 			next = replaceAlso(planned, judged.Replace)
 			return nil
+		}
+		if back.byHand() {
+			if next, err = s.keeps(tx, run, planned, l); err != nil || next.Do != "" {
+				return err
+			}
 		}
 		if now := law.Unjudged(l.Policies(), planned.Judged); now != nil && !planned.NoChanges {
 			next = judgeAgain(now)
@@ -299,6 +309,16 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		planned := planned
 		planned.Plan = sign(planned.Plan, replacing)
 		planned.Checks = slices.Concat(planned.Checks, judged.Checks, guard.Allowed(run.Instance(), planned.Uses, l.Allowed()))
+		switch {
+		case back.automatic():
+			planned.Checks = append(planned.Checks, untouched(run, planned.Plan, l)...)
+		case len(planned.Excluded) > 0:
+			checks, err := s.kept(tx, run, planned)
+			if err != nil {
+				return err
+			}
+			planned.Checks = append(planned.Checks, checks...)
+		}
 		for _, b := range blasts {
 			planned.Checks = append(planned.Checks, b.Check(run.Instance(), planned.Plan))
 		}
@@ -320,7 +340,19 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		if err := s.putDoc(tx, id, VersionsDoc, planned.Versions); err != nil {
 			return err
 		}
-		stop, err := s.mayApply(ctx, tx, run, planned, l)
+		if run.Kind == core.KindPreview {
+			next.Do, next.Reason = "stop", "only planned; nothing is applied"
+			to := core.RunSucceeded
+			if why := guard.Denials(planned.Checks); why != "" {
+				to, next.Reason = core.RunFailed, why
+				run.Error = &core.RunError{Code: "failed", Message: why}
+			}
+			if err := move(tx, &run, to, core.ByReconciler, "server"); err != nil {
+				return err
+			}
+			return s.ended(tx, run)
+		}
+		stop, err := s.mayApply(ctx, tx, run, planned, back, l)
 		if err != nil {
 			return err
 		}
@@ -340,10 +372,14 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		if err != nil {
 			return err
 		}
-		switch {
-		case approval != nil && !approval.Satisfied():
+		if approval != nil && !approval.Satisfied() {
 			next.Do, next.Reason = "wait", waitsWords(run, approval)
 			return move(tx, &run, core.RunAwaitingApproval, core.ByReconciler, "server")
+		}
+		if err := keep(tx, run, back, planned); err != nil {
+			return err
+		}
+		switch {
 		case planned.NoChanges || run.Kind == core.KindRecover:
 			next.Do = "after"
 			if err := s.proved(tx, run); err != nil {
@@ -418,7 +454,7 @@ type verdict struct {
 
 // mayApply is the last look before infrastructure changes: cancelling, the lease and
 // its fence (rule 4), order (rule 8), every check (rule 12), windows and freezes (rule 24).
-func (s *Service) mayApply(ctx context.Context, tx core.Tx, run core.Run, planned wire.Planned, l law.Law) (verdict, error) {
+func (s *Service) mayApply(ctx context.Context, tx core.Tx, run core.Run, planned wire.Planned, b back, l law.Law) (verdict, error) {
 	if run.Cancel {
 		return verdict{core.RunCancelled, core.ByRunner, "cancelled", "cancelled by " + run.CancelBy + " before anything was changed"}, nil
 	}
@@ -444,7 +480,7 @@ func (s *Service) mayApply(ctx context.Context, tx core.Tx, run core.Run, planne
 	if environment.Stage != stage.ID || environment.Fence != stage.Fence {
 		return verdict{core.RunSuperseded, core.ByReconciler, "superseded", "the lease of " + run.Environment + " went to another stage"}, nil
 	}
-	if environment.Entered > run.Release.Number {
+	if environment.Entered > run.Release.Number && b.Rollout == nil {
 		return verdict{core.RunSuperseded, core.ByReconciler, "superseded", fmt.Sprintf("release %d, which is newer, has entered %s (rule 8)", environment.Entered, run.Environment)}, nil
 	}
 	closed, err := tooLate(tx, run, stage, l)
@@ -612,6 +648,7 @@ func (s *Service) Finish(ctx context.Context, c Caller, id string, f wire.Finish
 		if run.Status.Terminal() {
 			return core.Errorf(core.Conflict, "%s is over (%s); it cannot end as %s", id, run.Status, to)
 		}
+		run.Refuted = refuted(run, to, f.Verified)
 		if f.Error != nil {
 			run.Error = &core.RunError{Code: f.Error.Code, Message: f.Error.Message}
 		}
@@ -641,7 +678,7 @@ func (s *Service) Finish(ctx context.Context, c Caller, id string, f wire.Finish
 		if err := replaced(tx, run, false, f.Replaced); err != nil {
 			return err
 		}
-		if to == core.RunSucceeded && run.Status == core.RunChecking && run.Kind != core.KindRecover && run.Kind != core.KindDrift && !run.NoChanges {
+		if to == core.RunSucceeded && run.Status == core.RunChecking && run.Kind != core.KindRecover && !run.Kind.OnlyLooks() && !run.NoChanges {
 			return core.Errorf(core.Conflict, "%s has changes that were not applied; it cannot have succeeded", id)
 		}
 		if err := move(tx, &run, to, core.ByRunner, "run:"+id); err != nil {

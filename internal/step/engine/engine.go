@@ -89,6 +89,9 @@ type PlanOptions struct {
 	Destroy, RefreshOnly bool
 	// NoLock plans without the state's lock: whoever only looks holds up nobody.
 	NoLock bool
+	// Exclude lists addresses to leave out, with all that depends on them. OpenTofu has it
+	// since 1.9: https://opentofu.org/docs/cli/commands/plan/#resource-targeting.
+	Exclude []string
 	// Replace lists addresses to replace.
 	Replace []string
 }

@@ -59,6 +59,9 @@ func (s *Session) Plan(ctx context.Context, o PlanOptions) (Planned, error) {
 	if o.NoLock {
 		args = append(args, "-lock=false")
 	}
+	for _, address := range o.Exclude {
+		args = append(args, "-exclude="+address)
+	}
 	for _, address := range o.Replace {
 		args = append(args, "-replace="+address)
 	}
