@@ -364,6 +364,9 @@ func (w *world) endStage(ro *Rollout, st *Stage, status core.StageStatus) {
 	e := w.envs[st.Config.Name]
 	if e.Stage == st.ID {
 		e.Stage = ""
+		if ro.goesBack() && status != core.StageSucceeded && !slices.ContainsFunc(w.runsOf(st.ID), func(r *core.Run) bool { return r.Applied }) {
+			e.Present = ro.From
+		}
 	}
 	if status == core.StageSucceeded {
 		e.Verified = ro.Release.Number

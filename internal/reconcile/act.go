@@ -222,6 +222,10 @@ func (w *worker) setStage(tx core.Tx, s *snapshot, d promotion.SetStage) error {
 	}
 	if d.Status.Terminal() && environment.Stage == stage.ID {
 		environment.Stage = ""
+		if ro := s.rollouts[d.Rollout]; ro.Kind == core.RolloutRollback && d.Status != core.StageSucceeded &&
+			!slices.ContainsFunc(s.runs[d.Stage], func(r core.Run) bool { return r.Applied }) {
+			environment.Present = ro.From // it changed nothing, so that one is still there
+		}
 	}
 	if err := tx.PutEnvironment(environment); err != nil {
 		return err

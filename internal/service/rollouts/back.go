@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/terrace-cd/terrace/internal/config"
@@ -169,9 +170,16 @@ func way(tx core.Tx, ask Back) (w Way, err error) {
 		return w, core.Errorf(core.NotFound, "no release has entered %s of %s yet, so there is nothing to roll back", ask.Environment, ask.Project)
 	}
 	w.From = e.Present
+	there, err := arrived(tx, e)
+	if err != nil {
+		return w, err
+	}
 	all, err := tx.Verifications(ask.Project, ask.Environment, 0)
 	if err != nil {
 		return w, err
+	}
+	if ask.To == "" && !there && e.Present < e.Entered {
+		ask.To = strconv.FormatInt(e.Present, 10) // a rollback that did not get there is tried again
 	}
 	if ask.To == "" {
 		before, err := tx.VerifiedBefore(ask.Project, ask.Environment, e.Present)
@@ -185,10 +193,10 @@ func way(tx core.Tx, ask Back) (w Way, err error) {
 		return w, err
 	}
 	may := func(r core.Release) bool {
-		return r.Number < e.Entered && (r.Number != e.Present || e.Verified != e.Present)
+		return r.Number < e.Entered && (r.Number != e.Present || !there)
 	}
 	switch i := slices.IndexFunc(all, func(v core.Verification) bool { return v.Release.Commit == w.To.Commit }); {
-	case w.To.Number == e.Present && e.Verified == e.Present:
+	case w.To.Number == e.Present && there:
 		return w, core.Errorf(core.Conflict, "release %d is in %s already", w.To.Number, ask.Environment)
 	case i < 0:
 		return w, core.Errorf(core.Conflict, "release %d was never verified in %s, so nothing says that it works there. Releases that were: %s", w.To.Number, ask.Environment, offers(all, may))
@@ -196,6 +204,20 @@ func way(tx core.Tx, ask Back) (w Way, err error) {
 		return w, core.Errorf(core.Conflict, "release %d is the newest that %s has seen; going there is no rollback. Start it again: terrace rollout start --commit %d", w.To.Number, ask.Environment, w.To.Number)
 	}
 	return w, nil
+}
+
+// arrived reports whether the release that was admitted last to an environment was verified
+// there then.
+func arrived(tx core.Tx, e core.EnvironmentState) (bool, error) {
+	all, err := tx.Rollouts(e.Project, false, 0)
+	for _, ro := range all {
+		for _, st := range ro.Stages {
+			if st.Environment == e.Name && st.Fence == e.Fence {
+				return st.Status == core.StageSucceeded, err
+			}
+		}
+	}
+	return false, err
 }
 
 // offers lists the newest releases that a rollback may go to.
