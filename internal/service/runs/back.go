@@ -9,7 +9,6 @@ import (
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/guard"
 	"github.com/terrace-cd/terrace/internal/service/law"
-	"github.com/terrace-cd/terrace/internal/step/verify"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
@@ -40,7 +39,7 @@ func goesBack(tx core.Tx, run core.Run) (back, error) {
 // refuted reports whether a run ends because its verification said no, and for nothing else.
 func refuted(run core.Run, to core.RunStatus, probes []wire.Probe) bool {
 	return to == core.RunFailed && run.Status == core.RunVerifying &&
-		slices.ContainsFunc(probes, func(p wire.Probe) bool { return p.Verdict == verify.Fail })
+		slices.ContainsFunc(probes, func(p wire.Probe) bool { return p.Verdict == "fail" })
 }
 
 // beforeKeeping is the document of a rollback's run with what its plan would have done, had
