@@ -23,7 +23,8 @@ func newApproveCommand(s *settings) *cobra.Command {
 	c := &cobra.Command{Use: "approve [RUN|STAGE|ROLLOUT|ENVIRONMENT]...", Short: "Say yes to plans that wait for approvals, or list them",
 		Long: `Says yes to the plan of a run that waits for approvals, or to all that wait in a stage, a
 rollout or an environment. What the plans would do is shown first, and on a terminal a
-question is asked. Without arguments it lists what waits for you.
+question is asked. Without arguments it lists what waits for you. Where skipping a gate takes
+a second person, naming the stage or the rollout agrees to it.
 
 An approval is for one release, environment and plan, made from one state under the
 guardrails of that moment. When any of these changes, it is void, and the run waits again.`,
@@ -177,6 +178,11 @@ func (s *settings) decide(ctx context.Context, c *client.Client, cmd *cobra.Comm
 	waiting, err := c.Approvals(ctx, s.project)
 	if err != nil {
 		return err
+	}
+	if d.verb == "approve" {
+		if args, err = s.agree(ctx, c, cmd, args, d); err != nil || len(args) == 0 {
+			return err
+		}
 	}
 	chosen, err := choose(ctx, c, waiting, args)
 	if err != nil {

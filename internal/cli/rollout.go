@@ -115,6 +115,7 @@ func printRollout(out io.Writer, ro wire.Rollout) {
 	}
 	_, _ = fmt.Fprintln(out)
 	table(out, []string{"ENVIRONMENT", "STATUS", "TOOK", "WAITS FOR"}, rows)
+	printExplained(out, ro)
 	if len(ro.Runs) > 0 {
 		_, _ = fmt.Fprintln(out)
 		printRuns(out, ro.Runs)
@@ -187,9 +188,9 @@ func (s *settings) watch(ctx context.Context, c *client.Client, cmd *cobra.Comma
 				text := st.Environment + "  " + st.Status
 				switch {
 				case st.WaitsFor != "" && st.Status == "waiting":
-					text = st.Environment + "  waits for " + st.WaitsFor
+					text = st.Environment + "  waits for " + waitsText(st)
 				case st.WaitsFor != "":
-					text += ", waits for " + st.WaitsFor
+					text += ", waits for " + waitsText(st)
 				}
 				say(st.ID, text)
 			}

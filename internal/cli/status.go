@@ -41,6 +41,11 @@ func printStatus(out io.Writer, status wire.Status, why bool) {
 	for _, h := range status.Holds {
 		_, _ = fmt.Fprintf(out, "\n%s is held: %s (%s). Lift it: terrace unhold %[1]s\n", h.Environment, h.Reason, ago(h.Since))
 	}
+	for _, f := range status.Freezes {
+		if f.Status == "active" {
+			_, _ = fmt.Fprintf(out, "\n%s is frozen %s: %s (%s)\n", frozenName(f), freezeSpan(f), f.Reason, f.By)
+		}
+	}
 	for _, w := range status.Warnings {
 		_, _ = fmt.Fprintf(out, "\nWarning: %s\n", w)
 	}
@@ -83,6 +88,7 @@ func printStatus(out io.Writer, status wire.Status, why bool) {
 	}
 	table(out, header, rows)
 	ownBackends(out, status.Instances)
+	printWaiting(out, status.Waiting)
 	for _, i := range status.Instances {
 		switch i.State {
 		case "failed", "errored", "unknown", "held":

@@ -233,6 +233,7 @@ func (a *API) routes(r *routes) {
 	a.replacementRoutes(r)
 	a.driftRoutes(r)
 	a.freezeRoutes(r)
+	a.promoteRoutes(r)
 	a.parityRoutes(r)
 	a.approvalRoutes(r)
 	a.guardrailsRoutes(r)

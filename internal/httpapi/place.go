@@ -37,6 +37,14 @@ var owners = []owner{
 		})
 		return at, err
 	}},
+	{onStage, func(a *API, ctx context.Context, param func(string) string) (at place, err error) {
+		err = a.Store.Peek(ctx, func(tx core.Tx) error {
+			stage, err := tx.Stage(param("id"))
+			at = place{stage.Project, stage.Environment}
+			return err
+		})
+		return at, err
+	}},
 	{"/api/v1/projects/{project}/exceptions/{id}", func(a *API, ctx context.Context, param func(string) string) (place, error) {
 		e, err := a.Access.Exception(ctx, param("project"), param("id"))
 		return place{e.Project, e.Environment}, err

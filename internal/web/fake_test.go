@@ -227,6 +227,17 @@ func release(n int64, subject string) wire.Release {
 	return wire.Release{Number: n, Commit: fmt.Sprintf("%02x9f3c21ab55d0e7c4f1b2a39d8e6f70%08x", n, n*2654435761), Subject: subject, Author: "Ana Lindqvist <ana@example.com>"}
 }
 
+// explained waits for three things, and for one more that ben let ana skip.
+func explained(st wire.Stage) wire.Stage {
+	st.Waits = []wire.Wait{
+		{Gate: "upstream", On: "staging", What: "staging: not verified yet", Since: now.Add(-time.Hour), OpensBy: "release 42 verified in staging, its bake included"},
+		{Gate: "hold", On: "production", What: "a hold on production: <b>the yearly</b> stock-taking", Since: now.Add(-5 * time.Hour), OpensBy: "terrace unhold production", ForPerson: true},
+		{Gate: "freeze", On: "production", What: "a freeze of production", Since: now.Add(-time.Minute), Until: now.Add(2 * time.Hour), OpensBy: "its end", Who: []string{"group:platform"}},
+	}
+	st.Skips = []wire.Skip{{Gates: []string{"window"}, By: "user:ana", Reason: "the shop is down", At: now.Add(-time.Minute), Second: "user:ben", SecondAt: now}}
+	return st
+}
+
 // shop is a project in the middle of its day: every state is somewhere.
 func shop() *fake {
 	f := newFake()
@@ -278,7 +289,7 @@ func shop() *fake {
 	}
 	f.rollouts = []wire.Rollout{
 		{ID: "ro-42", Project: "shop", Release: newest, Status: "running", By: "push", Created: now.Add(-10 * time.Minute),
-			Stages: []wire.Stage{stage("dev", "succeeded", ""), stage("staging", "running", ""), stage("production", "waiting", "staging: not verified yet")},
+			Stages: []wire.Stage{stage("dev", "succeeded", ""), stage("staging", "running", ""), explained(stage("production", "waiting", "staging: not verified yet"))},
 			Runs: []wire.Run{
 				{ID: "r-net-stg", Stack: "network", Instance: "network@staging", Environment: "staging", Kind: "deploy", Status: "applying", Release: newest, Changes: wire.Changes{Create: 2, Update: 1}},
 				{ID: "r-web-dev", Stack: "web", Instance: "web@dev", Environment: "dev", Kind: "deploy", Status: "succeeded", Release: newest, Changes: wire.Changes{Replace: 2}},

@@ -21,7 +21,7 @@ func TestPagesSayWhatIsThere(t *testing.T) {
 	}{
 		{"/", []string{"shop", "payments", "connection refused", "read <time"}},
 		{"/p/shop", []string{"Network: allow the metrics", `href="/runs/r-db-dev"`, "quota of 3 databases", "behind by 2", "not deployed", "applying", `href="/rollouts/ro-42"`, "the yearly stock-taking", "waits for a hold on production"}},
-		{"/rollouts/ro-42", []string{"Release #42", "staging: not verified yet", `href="/runs/r-net-stg"`, "no changes", "destroy", `action="/rollouts/ro-42/cancel"`, `entered <time`}},
+		{"/rollouts/ro-42", []string{"Release #42", "Waits for staging: not verified yet", "&lt;b&gt;the yearly&lt;/b&gt; stock-taking", "<code>terrace unhold production</code>", "until 17:09:26 on 14 March (UTC)", "from group:platform", "user:ana skipped window: the shop is down", "user:ben agreed", `href="/runs/r-net-stg"`, "no changes", "destroy", `action="/rollouts/ro-42/cancel"`, `entered <time`}},
 		{"/rollouts/ro-39", []string{"never entered", "Dev, which failed", "Ana Lindqvist<"}},
 		{"/runs/r-net-stg", []string{"network@staging", "destroys the old one first", "forces replacement", "known after apply", "sensitive", `id="L12"`, "10.20.0.0/16", "will be a gap"}},
 		{"/runs/r-db-dev", []string{"main.tf line 14", "10.20.0.13", "status 502, want 200", "14 tries", "1m 00s"}},

@@ -67,6 +67,17 @@ type Status struct {
 	CheckError   string           `json:"check_error,omitempty"`
 	Holds        []Hold           `json:"holds,omitempty"`
 	Warnings     []string         `json:"warnings,omitempty"`
+	Freezes      []Freeze         `json:"freezes,omitempty" doc:"those that are active or planned"`
+	Waiting      []StageWaits     `json:"waiting,omitempty" doc:"the stages under way that wait for something, newest release first"`
+}
+
+// StageWaits is what a release under way waits for in an environment.
+type StageWaits struct {
+	Environment string  `json:"environment"`
+	Rollout     string  `json:"rollout"`
+	Release     Release `json:"release"`
+	Status      string  `json:"status" enum:"waiting,running,baking,unknown"`
+	Waits       []Wait  `json:"waits"`
 }
 
 // Hold is a stop on an environment.
@@ -105,6 +116,7 @@ type Stage struct {
 	WaitsFor    string    `json:"waits_for"`
 	ForPerson   bool      `json:"for_person,omitempty" doc:"what it waits for comes from a person only"`
 	Waits       []Wait    `json:"waits,omitempty" doc:"all that it waits for, in the order in which that can end"`
+	Skips       []Skip    `json:"skips,omitempty" doc:"what people said about its gates, oldest first"`
 	Started     time.Time `json:"started,omitzero"`
 	Finished    time.Time `json:"finished,omitzero"`
 	BakedFor    string    `json:"baked_for,omitempty"`
@@ -112,7 +124,7 @@ type Stage struct {
 
 // Wait is one thing that a stage waits for.
 type Wait struct {
-	Gate      string    `json:"gate" enum:"project,upstream,hold,freeze,window,skip,order,lease,approval,verification,unknown,bake,runs"`
+	Gate      string    `json:"gate" enum:"project,upstream,hold,freeze,window,parity,skip,order,lease,approval,verification,unknown,bake,move,runs"`
 	On        string    `json:"on" doc:"what it is about: an environment, an instance, a run, a release"`
 	What      string    `json:"what" doc:"for people; continues: waits for"`
 	Since     time.Time `json:"since"`

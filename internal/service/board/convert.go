@@ -30,7 +30,7 @@ func Rollout(ro core.Rollout) wire.Rollout {
 	out := wire.Rollout{ID: ro.ID, Project: ro.Project, Kind: string(ro.Kind), From: ro.From, Reason: ro.Reason, Release: Release(ro.Release), Status: string(ro.Status), By: ro.By,
 		Created: ro.Created, Finished: ro.Finished, Stages: []wire.Stage{}}
 	for _, st := range ro.Stages {
-		stage := wire.Stage{ID: st.ID, Environment: st.Environment, Status: string(st.Status), WaitsFor: st.WaitsFor, ForPerson: promotion.ForPerson(st.Waits), Waits: waits(st.Waits), Started: st.Started, Finished: st.Finished}
+		stage := wire.Stage{ID: st.ID, Environment: st.Environment, Status: string(st.Status), WaitsFor: st.WaitsFor, ForPerson: promotion.ForPerson(st.Waits), Waits: Waits(st.Waits), Skips: skips(st.Skips), Started: st.Started, Finished: st.Finished}
 		if st.Baked > 0 {
 			stage.BakedFor = st.Baked.String()
 		}
@@ -39,9 +39,26 @@ func Rollout(ro core.Rollout) wire.Rollout {
 	return out
 }
 
-func waits(all []core.Wait) (out []wire.Wait) {
+// Waits converts what a stage waits for.
+func Waits(all []core.Wait) (out []wire.Wait) {
 	for _, w := range all {
 		out = append(out, wire.Wait{Gate: string(w.Gate), On: w.On, What: w.What, Since: w.Since, Until: w.Until, OpensBy: w.OpensBy, ForPerson: w.ForPerson, Who: w.Who})
+	}
+	return out
+}
+
+func skips(all []core.Skip) (out []wire.Skip) {
+	for _, s := range all {
+		out = append(out, Skip(s))
+	}
+	return out
+}
+
+// Skip converts what a person said about gates.
+func Skip(s core.Skip) wire.Skip {
+	out := wire.Skip{Gates: []string{}, By: s.By, Reason: s.Reason, At: s.At, Second: s.Second, SecondReason: s.SecondReason, SecondAt: s.SecondAt}
+	for _, g := range s.Gates {
+		out.Gates = append(out.Gates, string(g))
 	}
 	return out
 }

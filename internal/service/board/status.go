@@ -38,6 +38,8 @@ type rows struct {
 	own          map[[2]string]core.OwnState
 	replace      map[[2]string][]core.Replacement // to be done
 	drifts       Seen
+	freezes      []core.Freeze
+	rails        *config.Guardrails
 	newest       *core.Release
 	valid        *core.Release // newest whose configuration holds
 	now          time.Time
@@ -93,6 +95,12 @@ func (s *Service) read(ctx context.Context, project string) (rows, error) {
 		if r.open, err = tx.Rollouts(project, true, 0); err != nil {
 			return err
 		}
+		if r.freezes, err = tx.Freezes(project); err != nil {
+			return err
+		}
+		if r.rails, err = s.Runs.Guardrails.In(tx); err != nil {
+			return err
+		}
 		active, err := tx.Runs(core.RunFilter{Project: project, Statuses: []core.RunStatus{core.RunQueued, core.RunPreparing, core.RunPlanning,
 			core.RunChecking, core.RunAwaitingApproval, core.RunApplying, core.RunProvisioning, core.RunVerifying}})
 		if err != nil {
@@ -139,6 +147,7 @@ func (s *Service) Status(ctx context.Context, project string, why bool) (wire.St
 	if err != nil {
 		return wire.Status{}, err
 	}
+	out.Freezes, out.Waiting = r.frozen(cfg), r.waiting()
 	for _, env := range cfg.Environments {
 		out.Environments = append(out.Environments, env.Name)
 		if h := r.environments[env.Name].Hold; h != nil {
@@ -171,6 +180,28 @@ func (s *Service) Status(ctx context.Context, project string, why bool) (wire.St
 		}
 	}
 	return out, nil
+}
+
+// frozen lists the freezes that are not over.
+func (r rows) frozen(cfg *config.Config) (out []wire.Freeze) {
+	for _, f := range r.freezes {
+		if !f.Over(r.now) {
+			out = append(out, Freeze(f, r.now))
+		}
+	}
+	return append(out, written(r.rails, cfg, *r.valid, r.project.Name, r.now)...)
+}
+
+// waiting lists the stages under way that wait for something.
+func (r rows) waiting() (out []wire.StageWaits) {
+	for _, ro := range r.open {
+		for _, st := range ro.Stages {
+			if !st.Status.Terminal() && len(st.Waits) > 0 {
+				out = append(out, wire.StageWaits{Environment: st.Environment, Rollout: ro.ID, Release: Release(ro.Release), Status: string(st.Status), Waits: Waits(st.Waits)})
+			}
+		}
+	}
+	return out
 }
 
 // left says what becomes of an instance whose stack is not in the configuration.
