@@ -184,6 +184,7 @@ func TestASkipTakesTwo(t *testing.T) {
 	}
 	w.waitsAt(second, "production", "hold", "skip")
 	says(t, "rollout show", w.run("rollout", "show", waits.ID), "somebody other than user:", "opens by: terrace approve st-")
+	says(t, "ben's list", w.as("ben").run("approve"), "asks to skip hold of production for release 2", "the shop is down", "terrace approve st-")
 	says(t, "who asked", w.refused("approve", waits.ID), "you asked to skip hold of production yourself")
 	w.as("ben").run("approve", waits.ID, "--reason", "so it is")
 	w.wants(w.ends(second), "succeeded", "dev succeeded", "production succeeded")

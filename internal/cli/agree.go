@@ -38,8 +38,7 @@ func (s *settings) agree(ctx context.Context, c *client.Client, cmd *cobra.Comma
 		}
 	}
 	for _, p := range chosen {
-		_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "%s asks to skip %s of %s for release %s %s: %s\n", p.By, strings.Join(p.Gates, ", "), p.Environment,
-			releaseText(&p.Release), ansi.Strip(p.Release.Subject), ansi.Strip(p.Reason))
+		printSkip(cmd.ErrOrStderr(), p)
 	}
 	if f, ok := cmd.InOrStdin().(*os.File); len(stages) > 0 && !d.yes && ok && term.IsTerminal(int(f.Fd())) {
 		if err := confirm(cmd, false, "Agree to skip?"); err != nil {
@@ -66,6 +65,16 @@ func pendingSkips(ctx context.Context, c *client.Client, arg string) (out []wire
 	if _, id := core.IDTime(arg); !id || !strings.HasPrefix(arg, core.PrefixStage+"-") && !strings.HasPrefix(arg, core.PrefixRollout+"-") {
 		return nil, nil
 	}
+	all, err := allPendingSkips(ctx, c)
+	for _, skip := range all {
+		if skip.Stage == arg || skip.Rollout == arg {
+			out = append(out, skip)
+		}
+	}
+	return out, err
+}
+
+func allPendingSkips(ctx context.Context, c *client.Client) (out []wire.PendingSkip, err error) {
 	projects, err := c.Projects(ctx)
 	if err != nil {
 		return nil, err
@@ -75,11 +84,24 @@ func pendingSkips(ctx context.Context, c *client.Client, arg string) (out []wire
 		if err != nil {
 			return nil, err
 		}
-		for _, skip := range all {
-			if skip.Stage == arg || skip.Rollout == arg {
-				out = append(out, skip)
-			}
-		}
+		out = append(out, all...)
 	}
 	return out, nil
+}
+
+// skipsToAgreeTo lists the skips that wait for whoever asks; with all, those that wait for
+// others too.
+func (s *settings) skipsToAgreeTo(ctx context.Context, c *client.Client, all bool) (out []wire.PendingSkip, err error) {
+	pending, err := allPendingSkips(ctx, c)
+	for _, p := range pending {
+		if (all || p.MayNot == "") && (s.project == "" || s.project == p.Project) {
+			out = append(out, p)
+		}
+	}
+	return out, err
+}
+
+func printSkip(out io.Writer, p wire.PendingSkip) {
+	_, _ = fmt.Fprintf(out, "%s asks to skip %s of %s for release %s %s: %s\n  terrace approve %s\n", p.By, strings.Join(p.Gates, ", "), p.Environment,
+		releaseText(&p.Release), ansi.Strip(p.Release.Subject), ansi.Strip(p.Reason), p.Stage)
 }

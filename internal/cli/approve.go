@@ -88,7 +88,14 @@ func (s *settings) listApprovals(ctx context.Context, c *client.Client, cmd *cob
 			shown = append(shown, a)
 		}
 	}
+	skips, err := s.skipsToAgreeTo(ctx, c, all)
+	if err != nil {
+		return err
+	}
 	return s.show(cmd, shown, func(out io.Writer) {
+		for _, p := range skips {
+			printSkip(out, p)
+		}
 		for i, a := range shown {
 			if i > 0 {
 				_, _ = fmt.Fprintln(out)
@@ -97,7 +104,7 @@ func (s *settings) listApprovals(ctx context.Context, c *client.Client, cmd *cob
 		}
 		if others := len(waiting) - len(shown); others > 0 {
 			_, _ = fmt.Fprintf(out, "Nothing else waits for you; %d for others: terrace approve --all\n", others)
-		} else if len(shown) == 0 {
+		} else if len(shown)+len(skips) == 0 {
 			_, _ = fmt.Fprintln(out, "Nothing waits for an approval.")
 		}
 	})

@@ -73,7 +73,9 @@ func printWaiting(out io.Writer, all []wire.StageWaits) {
 	said := map[string]bool{}
 	for _, w := range all {
 		key := w.Environment + " " + w.Status
-		onTheWay := !slices.ContainsFunc(w.Waits, func(wait wire.Wait) bool { return wait.Gate != "upstream" && wait.Gate != "lease" && wait.Gate != "order" })
+		onTheWay := !slices.ContainsFunc(w.Waits, func(wait wire.Wait) bool {
+			return wait.Gate != "upstream" && wait.Gate != "lease" && wait.Gate != "order"
+		})
 		if said[key] || onTheWay {
 			continue
 		}

@@ -61,6 +61,10 @@ func TestRule06_EveryCommitInOrder(t *testing.T) {
 		{"the oldest enters", snap(ro(1, in("dev", waiting, every)), ro(2, in("dev", waiting, every)), ro(3, in("dev", waiting, every))),
 			[]string{"admit 1.dev"}, map[string]string{"2.dev": `release 1, which goes first (queue = "every")`, "3.dev": `release 1, which goes first (queue = "every")`}},
 		{"it is the older one's own configuration that counts", snap(ro(1, in("dev", waiting)), ro(2, in("dev", waiting, every))), []string{"admit 2.dev"}, nil},
+		{"one that failed is not waited for", snap(env("dev", held(core.HoldFailure, 1)), ro(1, in("dev", hasFailed, every), in("production", waiting, after("dev"), every)), ro(2, in("dev", waiting, every)), ro(3, in("dev", waiting, every))),
+			[]string{"admit 2.dev", "ro1 is failed"}, map[string]string{"3.dev": `release 2, which goes first (queue = "every")`}},
+		{"nor where it would have come later", snap(ro(1, in("dev", hasFailed, every), in("production", waiting, after("dev"), every)), ro(2, in("dev", succeeded, every), in("production", waiting, after("dev"), every))),
+			[]string{"admit 2.production", "ro1 is failed"}, nil},
 		{"one that came in is not superseded", snap(ro(1, in("dev", running, every, stack("web", run(core.RunPlanning)))), ro(2, in("dev", waiting, every))), nil, nil},
 	})
 }
@@ -78,6 +82,14 @@ func TestRule07_Barriers(t *testing.T) {
 		{"are not waited for once they ended",
 			snap(env("dev", verifiedAt(3)), ro(2, barrier, in("dev", hasFailed), in("staging", waiting, after("dev"))), ro(3, in("dev", succeeded), in("staging", waiting, after("dev")))),
 			[]string{"admit 3.staging", "ro2 is failed"}, nil},
+		{"hold newer ones back while they wait for a window", snap(ro(1, barrier, in("dev", waiting, opens(evening))), ro(2, in("dev", waiting))),
+			nil, map[string]string{"2.dev": "release 1, which goes first (barrier)"}},
+		{"or for a person, who skips nothing for whoever is behind", snap(env("dev", held(core.HoldPerson, 0)), ro(1, barrier, in("dev", waiting)), ro(2, in("dev", waiting, skipping(core.GateHold)))),
+			nil, map[string]string{"1.dev": "a hold on dev: because", "2.dev": "release 1, which goes first (barrier)"}},
+		{"enter first when it is lifted", snap(ro(1, barrier, in("dev", waiting)), ro(2, in("dev", waiting))), []string{"admit 1.dev"}, nil},
+		{"several go one after the other", snap(ro(1, barrier, in("dev", waiting)), ro(2, barrier, in("dev", waiting)), ro(3, in("dev", waiting))),
+			[]string{"admit 1.dev"}, map[string]string{"3.dev": "release 1, which goes first (barrier)"}},
+		{"cancelled, they are not waited for", snap(ro(1, barrier, cancelAsked, in("dev", waiting)), ro(2, in("dev", waiting))), []string{"admit 2.dev", "1.dev is cancelled"}, nil},
 		{"give way to nobody", snap(ro(1, barrier, in("dev", running, stack("web", run(core.RunPlanning)))), ro(2, in("dev", waiting))), nil, nil},
 	})
 }

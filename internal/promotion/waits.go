@@ -31,7 +31,7 @@ func catchUpWait(here core.EnvironmentState, name string, verified int64) core.W
 	}
 	return core.Wait{Gate: core.GateUpstream, On: name,
 		What:    fmt.Sprintf("%s, which release %d skipped on its way into %s: it %s and catches up first", name, here.Ahead, here.Name, at),
-		OpensBy: fmt.Sprintf("release %d or a newer one verified in %s", here.Ahead, name)}
+		OpensBy: fmt.Sprintf("release %d or a newer one verified in %s, or: %s", here.Ahead, name, skipWith(here.Name, core.GateUpstream))}
 }
 
 // deadEndWait is an environment before that will not be verified by this rollout any more.
@@ -61,6 +61,7 @@ func freezeWait(environment string, f Freeze) core.Wait {
 	}
 	w.What += " (" + f.By + ")"
 	if f.ID == "" {
+		w.OpensBy += ", or: " + skipWith(environment, core.GateFreeze)
 		return w
 	}
 	lift := "terrace unfreeze " + environment
@@ -72,6 +73,11 @@ func freezeWait(environment string, f Freeze) core.Wait {
 		w.OpensBy, w.ForPerson = lift, true
 	}
 	return w
+}
+
+// skipWith is the command that leaves a gate out for one release.
+func skipWith(environment string, gate core.Gate) string {
+	return fmt.Sprintf("terrace promote %s --skip-gate %s --reason …", environment, gate)
 }
 
 // skipWait is rule 23 where the guardrails want a second person.
@@ -86,9 +92,9 @@ func skipWait(p place, s core.Skip) core.Wait {
 
 // windowWait is rule 24. A zero opening is none that can be foreseen.
 func windowWait(environment string, opening time.Time, zone *time.Location) core.Wait {
-	w := core.Wait{Gate: core.GateWindow, On: environment, Until: opening.UTC(), OpensBy: "the opening of the window"}
+	w := core.Wait{Gate: core.GateWindow, On: environment, Until: opening.UTC(), OpensBy: "the opening of the window, or: " + skipWith(environment, core.GateWindow)}
 	if opening.IsZero() {
-		w.Until, w.OpensBy = opening, "other windows in terrace.hcl"
+		w.Until, w.OpensBy = opening, "other windows in terrace.hcl or the guardrails, or: "+skipWith(environment, core.GateWindow)
 		w.What = fmt.Sprintf("the window of %s, which does not open in the next two weeks", environment)
 		return w
 	}
@@ -157,7 +163,7 @@ func fallenWait(p place, in Instance) core.Wait {
 
 // bakeWait is rule 17. How much is left changes all the time and is not in the text.
 func bakeWait(p place, now time.Time) core.Wait {
-	w := core.Wait{Gate: core.GateBake, On: p.st.Config.Name, What: "the end of its bake (" + span(p.st.Config.Bake) + ")", OpensBy: "the end of the bake"}
+	w := core.Wait{Gate: core.GateBake, On: p.st.Config.Name, What: "the end of its bake (" + span(p.st.Config.Bake) + ")", OpensBy: "the end of the bake, or: " + skipWith(p.st.Config.Name, core.GateBake)}
 	if left := p.st.Config.Bake - p.st.Baked; left > 0 {
 		w.Until = now.Add(left).UTC()
 	}

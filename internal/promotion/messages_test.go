@@ -1,0 +1,69 @@
+package promotion
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/terrace-cd/terrace/internal/core"
+)
+
+// TestGateMessages keeps what each gate says: what it is, where, why, and what to do.
+func TestGateMessages(t *testing.T) {
+	t.Parallel()
+	web := stack("web", run(core.RunFailed), hasApplied, inconclusive)
+	christmas := Freeze{From: noon.Add(-hour), Until: noon.Add(30 * 24 * hour), Zone: zone(t, "Europe/Berlin"), Reason: "Christmas", By: "terrace.hcl of release 12"}
+	everywhere := Freeze{ID: "fz-1", Everywhere: true, From: noon.Add(-hour), Zone: time.UTC, Reason: "an incident", By: "user:ana"}
+	production := func(o ...func(*Stage)) func(*Rollout) {
+		return in("production", waiting, o...)
+	}
+	for name, s := range map[string]Snapshot{
+		"02-stopped":         snap(stopped("the history of main was rewritten"), ro(12, production())),
+		"04-lease":           snap(ro(11, in("production", bakingNow, bakes(hour, 0))), ro(12, production())),
+		"05-not-verified":    snap(ro(12, in("staging", running, stack("web", run(core.RunApplying))), production(after("staging")))),
+		"05-failed-upstream": snap(ro(12, in("staging", hasFailed), production(after("staging")))),
+		"06-every":           snap(ro(11, in("staging", running, stack("web", run(core.RunApplying))), production(after("staging"), every)), ro(12, production())),
+		"07-barrier":         snap(ro(11, barrier, in("staging", running, stack("web", run(core.RunApplying))), production(after("staging"))), ro(12, production())),
+		"16-inconclusive":    snap(ro(12, in("production", running, web))),
+		"17-bake":            snap(ro(12, in("production", running, bakes(10*time.Minute, 0), stack("web", run(core.RunSucceeded))))),
+		"20-unknown":         snap(ro(12, in("production", running, stack("web", isUnknown, run(core.RunUnknown))))),
+		"22-a-persons-hold":  snap(env("production", held(core.HoldPerson, 0)), ro(12, production())),
+		"22-a-failures-hold": snap(env("production", held(core.HoldFailure, 12)), ro(12, production())),
+		"23-second-person":   snap(env("production", held(core.HoldPerson, 0)), ro(12, production(wantsTwo, skipping(core.GateHold, core.GateWindow)))),
+		"23-catch-up":        snap(env("staging", verifiedAt(10)), env("production", ahead(11, "staging")), ro(12, production())),
+		"24-window":          snap(ro(12, production(opens(office)))),
+		"24-no-window":       snap(ro(12, production(opens(Windows{{From: hour, To: 2 * hour, Zone: time.UTC, Firm: true}}, Windows{{From: 3 * hour, To: 4 * hour, Zone: time.UTC, Firm: true}})))),
+		"24-freeze-written":  snap(ro(12, production(frozenAs(christmas)))),
+		"24-freeze-set":      snap(ro(12, production(frozen(-1, 3)))),
+		"24-freeze-of-all":   snap(ro(12, production(frozenAs(everywhere)))),
+	} {
+		var text strings.Builder
+		for _, w := range waitsOf(t, s, "12.production") {
+			_, _ = fmt.Fprintf(&text, "waits for %s\n  gate %s, on %s\n  opens by: %s\n", w.What, w.Gate, w.On, w.OpensBy)
+			if !w.Until.IsZero() {
+				_, _ = fmt.Fprintf(&text, "  until %s\n", w.Until.UTC().Format(time.RFC3339))
+			}
+			if w.ForPerson {
+				text.WriteString("  for a person\n")
+			}
+		}
+		file := filepath.Join("testdata", name+".golden")
+		if *update {
+			if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), text.String()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
