@@ -80,13 +80,19 @@ func TestRolesAndRoutes(t *testing.T) {
 	if _, err := admin.AddProject(t.Context(), wire.AddProject{Name: "p", Repo: repo}); err != nil {
 		t.Fatal(err)
 	}
-	var run, rollout string
+	var run, rollout, stage string
 	eventually(t, "a run", func() bool {
 		runs, err := admin.Runs(t.Context(), "p", client.RunFilter{Environment: "dev", Limit: 1})
 		if err != nil || len(runs) == 0 {
 			return false
 		}
 		run, rollout = runs[0].ID, runs[0].Rollout
+		ro, err := admin.Rollout(t.Context(), rollout)
+		i := slices.IndexFunc(ro.Stages, func(st wire.Stage) bool { return st.Environment == "dev" })
+		if err != nil || i < 0 {
+			return false
+		}
+		stage = ro.Stages[i].ID
 		return true
 	})
 	of := func(r asked, environment string) string {
@@ -96,6 +102,8 @@ func TestRolesAndRoutes(t *testing.T) {
 			id = run
 		case strings.HasPrefix(path, "/api/v1/rollouts/"):
 			id = rollout
+		case strings.HasPrefix(path, "/api/v1/stages/"):
+			id = stage
 		case r.method == http.MethodDelete && path == "/api/v1/projects/{project}":
 			project = "gone" // p has to stay
 		}
@@ -128,14 +136,14 @@ func TestRolesAndRoutes(t *testing.T) {
 			if denied(everywhere, of(r, "dev")) == enough {
 				t.Errorf("%s and %s %s: let in is %v, want %v", role, r.method, r.path, !enough, enough)
 			}
-			here := strings.Contains(r.path, "{environment}") || strings.HasPrefix(r.path, "/api/v1/runs/") || r.role == "viewer"
+			here := strings.Contains(r.path, "{environment}") || strings.HasPrefix(r.path, "/api/v1/runs/") || strings.HasPrefix(r.path, "/api/v1/stages/") || r.role == "viewer"
 			if got, want := !denied(inDev, of(r, "dev")), enough && here && r.path != "/api/v1/events"; got != want {
 				t.Errorf("%s in dev and %s %s in dev: let in is %v, want %v", role, r.method, r.path, got, want)
 			}
 			if strings.Contains(r.path, "{environment}") && !denied(inDev, of(r, "production")) {
 				t.Errorf("%s in dev may %s %s in production", role, r.method, r.path)
 			}
-			if (strings.Contains(r.path, "{project}") || strings.Contains(r.path, "/runs/") || strings.Contains(r.path, "/rollouts/")) && !denied(elsewhere, of(r, "dev")) {
+			if (strings.Contains(r.path, "{project}") || strings.Contains(r.path, "/runs/") || strings.Contains(r.path, "/rollouts/") || strings.Contains(r.path, "/stages/")) && !denied(elsewhere, of(r, "dev")) {
 				t.Errorf("%s of another project may %s %s", role, r.method, r.path)
 			}
 		}

@@ -358,7 +358,7 @@ func upstreamsAndAll() map[string]bool {
 func (w *world) endStage(ro *Rollout, st *Stage, status core.StageStatus) {
 	for _, r := range w.runsOf(st.ID) {
 		if !r.Status.Terminal() {
-			w.t.Fatalf("%s ended as %s while %s is %s", st.ID, status, r.ID, r.Status)
+			w.t.Fatalf("%s ended as %s while %s (%s %s@%s) is %s", st.ID, status, r.ID, r.Kind, r.Stack, r.Environment, r.Status)
 		}
 	}
 	e := w.envs[st.Config.Name]

@@ -146,6 +146,8 @@ func TestRule21_AnAutomaticRollbackLooksFirst(t *testing.T) {
 		{"or ends its plans for a newer release", snap(env("dev", verifiedAt(2), entered(3)), ro(2, backByItself(3), in("dev", running, stack("db", looked(core.RunPlanning)))), ro(4, in("dev", waiting))),
 			[]string{"supersede run p-db by 4"}, nil},
 		{"with nothing to do", going(stack("db", upToDate)), []string{"2.dev is succeeded"}, nil},
+		{"a correction takes its place, and its looks end first", snap(env("dev", verifiedAt(2), entered(3)), ro(2, backByItself(3), in("dev", running, stack("db", looked(core.RunPlanning)))), ro(4, in("dev", waiting))),
+			[]string{"supersede run p-db by 4"}, nil},
 		{"one that a person asked for does not", snap(env("dev", verifiedAt(3), held(core.HoldRollback, 3)), ro(2, back(3, 1), in("dev", running, stack("db"), web()))), []string{"start deploy db in 2.dev"}, nil},
 	})
 }
