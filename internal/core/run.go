@@ -47,7 +47,7 @@ const (
 	KindDeploy  RunKind = "deploy"
 	KindDestroy RunKind = "destroy" // rule 27: a stack that left the configuration
 	KindRecover RunKind = "recover" // rule 20
-	KindVerify  RunKind = "verify"  // rule 17: verification that goes on through a bake
+	KindVerify  RunKind = "verify"  // rule 17: verification that goes on through a bake; rule 16: one that a person asks for
 	KindPreview RunKind = "preview"
 	KindDrift   RunKind = "drift"
 	KindSandbox RunKind = "sandbox"
@@ -210,7 +210,7 @@ const CodeInconclusive = "inconclusive"
 type Run struct {
 	ID          string
 	Project     string
-	Stage       string // "" for runs outside a rollout (recover)
+	Stage       string // "" for runs outside a rollout (recover, drift, verification by hand)
 	Rollout     string // "" likewise
 	Stack       string
 	Environment string
@@ -249,6 +249,14 @@ type Run struct {
 	Host      string // where PID means something: a machine, and its boot; see process.Host
 	NotBefore time.Time
 }
+
+// ByHand reports whether the run asks for verification because a person wants to know,
+// outside of any stage.
+func (r Run) ByHand() bool { return r.Kind == KindVerify && r.Stage == "" }
+
+// Watches reports whether the run goes on through a bake: it takes no room from runs that
+// come to an end by themselves.
+func (r Run) Watches() bool { return r.Kind == KindVerify && r.Stage != "" }
 
 // Binding is what an approval of the run's plan is for.
 func (r Run) Binding() Binding {

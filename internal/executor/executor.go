@@ -152,7 +152,7 @@ func (e *Executor) dispatch(ctx context.Context) error {
 		if !given(run) {
 			continue
 		}
-		if run.Kind != core.KindVerify {
+		if !run.Watches() {
 			busy++
 		}
 		if run.Kind == core.KindDrift {
@@ -173,7 +173,7 @@ func (e *Executor) dispatch(ctx context.Context) error {
 			}
 			looking++
 		}
-		if run.Kind != core.KindVerify {
+		if !run.Watches() {
 			if busy >= e.Max {
 				continue
 			}

@@ -26,25 +26,27 @@ import (
 	"github.com/terrace-cd/terrace/internal/service/rollouts"
 	"github.com/terrace-cd/terrace/internal/service/runs"
 	"github.com/terrace-cd/terrace/internal/service/state"
+	"github.com/terrace-cd/terrace/internal/service/verification"
 	"github.com/terrace-cd/terrace/internal/service/wanted"
 )
 
 // API serves everything under one address.
 type API struct {
-	Access     *access.Service
-	Board      *board.Service
-	Bus        *bus.Bus
-	Drift      *drift.Service
-	Guardrails *guardrails.Service
-	Keys       *keys.Service
-	Likeness   *likeness.Service
-	Projects   *projects.Service
-	Rollouts   *rollouts.Service
-	Runs       *runs.Service
-	State      *state.Service
-	Wanted     *wanted.Evaluator
-	Store      core.Store
-	Log        *slog.Logger
+	Access       *access.Service
+	Board        *board.Service
+	Bus          *bus.Bus
+	Drift        *drift.Service
+	Guardrails   *guardrails.Service
+	Keys         *keys.Service
+	Likeness     *likeness.Service
+	Verification *verification.Service
+	Projects     *projects.Service
+	Rollouts     *rollouts.Service
+	Runs         *runs.Service
+	State        *state.Service
+	Wanted       *wanted.Evaluator
+	Store        core.Store
+	Log          *slog.Logger
 	// VerifyEvents computes the audit log's hashes anew; Conflict says what does not fit.
 	VerifyEvents func(ctx context.Context) (last int64, hash string, err error)
 	// Ask makes a project's branch be read soon.
@@ -232,6 +234,7 @@ func (a *API) routes(r *routes) {
 	a.exceptionRoutes(r)
 	a.replacementRoutes(r)
 	a.driftRoutes(r)
+	a.verificationRoutes(r)
 	a.freezeRoutes(r)
 	a.promoteRoutes(r)
 	a.parityRoutes(r)

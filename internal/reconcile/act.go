@@ -12,6 +12,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/service/drift"
 	"github.com/terrace-cd/terrace/internal/service/projects"
 	"github.com/terrace-cd/terrace/internal/service/runs"
+	"github.com/terrace-cd/terrace/internal/service/verification"
 )
 
 // act carries one decision out, in one transaction that repeats the decision's
@@ -25,6 +26,11 @@ func (w *worker) act(ctx context.Context, s *snapshot, d promotion.Decision) err
 			if interrupt, err = drift.Yield(tx, w.Runs, w.project, d.Environment, s.rollouts[d.Rollout].Release.Number); err != nil {
 				return err
 			}
+			asking, err := verification.Yield(tx, w.Runs, w.project, d.Environment, s.rollouts[d.Rollout].Release.Number)
+			if err != nil {
+				return err
+			}
+			interrupt = append(interrupt, asking...)
 			return w.admit(tx, s, d)
 		case promotion.Start:
 			return w.start(tx, s, d)

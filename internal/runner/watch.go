@@ -15,7 +15,7 @@ import (
 const defaultEvery = 10 * time.Second
 
 // watch is a run of kind verify: it asks the checks again and again, until one fails or
-// the server says that the bake is over. Inconclusive is never a pass (rule 16): a bake
+// the server says that the bake is over; only once when a person wants to know. Inconclusive is never a pass (rule 16): a bake
 // does not end well on it.
 func (a *attempt) watch() error {
 	for _, v := range a.job.Verify {
@@ -28,6 +28,9 @@ func (a *attempt) watch() error {
 	}
 	if err := a.api.Phase(a.work, a.Run, string(core.RunVerifying)); err != nil {
 		return err
+	}
+	if a.job.VerifyOnce {
+		return a.verify(a.job.Verify)
 	}
 	a.clock.enter(phaseVerify)
 	every, err := time.ParseDuration(a.job.VerifyEvery)

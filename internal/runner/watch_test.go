@@ -86,6 +86,28 @@ func TestAMetricEndsABake(t *testing.T) {
 	}
 }
 
+// Asked by hand, it asks once and ends.
+func TestAskedByHandItAsksOnce(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		status int32
+		ends   string
+		code   string
+	}{{200, "succeeded", ""}, {503, "failed", "failed"}} {
+		w, status, asked := watched(t)
+		w.job.VerifyOnce = true
+		status.Store(c.status)
+		w.start()
+		f := w.ends(c.ends)
+		if len(f.Verified) != 1 || (f.Error == nil) != (c.code == "") || f.Phases["verify"] == 0 {
+			t.Errorf("it was finished with %+v", f)
+		}
+		if n := asked.Load(); c.status == 200 && n != 1 {
+			t.Errorf("it asked %d times", n)
+		}
+	}
+}
+
 func TestABakeNeverEndsWellOnInconclusive(t *testing.T) {
 	t.Parallel()
 	w, _, asked := watched(t)

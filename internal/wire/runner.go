@@ -47,6 +47,7 @@ type Job struct {
 	// until the server says stop in the answer to a heartbeat.
 	Verify      []Verify `json:"verify,omitempty"`
 	VerifyEvery string   `json:"verify_every,omitempty"`
+	VerifyOnce  bool     `json:"verify_once,omitempty"`
 
 	// LogSeq and LogOffset are the number and the end of the last chunk of the log that
 	// earlier attempts wrote: this one goes on after it.

@@ -283,6 +283,8 @@ func (r rows) pending(environment string, instance core.InstanceState) (state, r
 		reason = fmt.Sprintf("release %d has a configuration that does not hold: terrace rollout list", r.newest.Number)
 	case instance.Release.Number == 0:
 		return "never", "nothing was ever applied here"
+	case instance.Digest == "" && instance.Release.Number == r.newest.Number:
+		reason = "it has to run again before it is up to date: terrace rollout start"
 	default:
 		reason = fmt.Sprintf("fulfils release %d; the newest is %d", instance.Release.Number, r.newest.Number)
 	}

@@ -130,7 +130,7 @@ func (s *Service) job(ctx context.Context, p core.Project, instance core.Instanc
 			return wire.Job{}, err
 		}
 		job.Source.Path = stackPath(cfg, run.Environment, run.Stack)
-		job.Verify, job.Mask, job.VerifyEvery = wireVerify(after.Verify), sensitive, s.VerifyEvery.String()
+		job.Verify, job.Mask, job.VerifyEvery, job.VerifyOnce = wireVerify(after.Verify), sensitive, s.VerifyEvery.String(), run.ByHand()
 		return job, nil
 	}
 	if err := s.judges(ctx, run, &job); err != nil {
@@ -652,6 +652,9 @@ func (s *Service) Finish(ctx context.Context, c Caller, id string, f wire.Finish
 		if f.Error != nil {
 			run.Error = &core.RunError{Code: f.Error.Code, Message: f.Error.Message}
 		}
+		if run.ByHand() && to == core.RunCancelled {
+			run.Error = &core.RunError{Code: "cancelled", Message: "cancelled by " + run.CancelBy + " before there was an answer"}
+		}
 		if len(f.Recap) > 0 {
 			if err := s.putDoc(tx, id, "recap", f.Recap); err != nil {
 				return err
@@ -701,6 +704,13 @@ func (s *Service) settle(tx core.Tx, run core.Run) error {
 	instance, err := tx.Instance(run.Project, run.Stack, run.Environment)
 	if err != nil {
 		return err
+	}
+	if run.ByHand() {
+		// What it says is about what was there then.
+		e, err := tx.Environment(run.Project, run.Environment)
+		if err != nil || e.Stage != "" || instance.Commit != run.Release.Commit {
+			return err
+		}
 	}
 	switch {
 	case run.Status == core.RunUnknown:
