@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -201,4 +203,44 @@ resource "terraform_data" "password" {
 	w.stop(15)
 	w.files(canaries, canary)
 	w.start()
+}
+
+// Rule 12: policies and allow blocks of the guardrails judge whatever a repository plans,
+// and one that does not compile is not stored.
+func TestRule12_PoliciesOfTheGuardrails(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	first := w.ruled("hello", "", "")
+	w.add("park")
+	w.wants(w.ends(first), "succeeded", "dev succeeded", "production succeeded")
+	rails := func(text, rego string) string {
+		for name, text := range map[string]string{"guardrails.hcl": text, "words.rego": rego} {
+			if err := os.MkdirAll(w.file("rails"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(w.file("rails"), name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return w.file("rails")
+	}
+	const words = "policy \"words\" {\n  files        = [\"*.rego\"]\n  environments = [\"prod*\"]\n}\n"
+	w.denied([]string{"words.rego:4: unexpected eof"}, "guardrails", "set", rails(words, "package main\n\ndeny contains \"no\" if {\n"), "--yes")
+	w.run("guardrails", "set", rails(words, rude), "--yes")
+	r := w.ends(w.ruledAndPushed("something rude"))
+	w.wants(r, "failed", "dev succeeded", "production failed")
+	says(t, "the denial", w.runAt("one@production", "failed").Error.Message, `one@production: terraform_data.it must not say "something rude in production"`, `the guardrails (policy "words")`)
+
+	w.run("guardrails", "set", rails(words+"allow {\n  engines = [\"terraform\"]\n}\n", rude), "--yes")
+	r = w.ends(w.ruledAndPushed("something nice"))
+	w.wants(r, "failed", "dev failed", "production waiting")
+	says(t, "the denial", w.runAt("one@dev", "failed").Error.Message, "would be planned with tofu", "the guardrails (allow)")
+}
+
+// ruledAndPushed is a commit without policies of its own.
+func (w *world) ruledAndPushed(word string) string {
+	w.Helper()
+	commit := w.ruled(word, "", "")
+	w.push()
+	return commit
 }

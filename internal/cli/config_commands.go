@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -89,7 +90,7 @@ func newValidateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate [DIR]",
 		Short: "Check terrace.hcl and every stack's variables",
-		Long:  "Checks the terrace.hcl in DIR (default: here), and that every stack gets its variables in every environment.\nPrints all problems at once; exit code 1 when there are errors.",
+		Long:  "Checks the terrace.hcl in DIR (default: here), that every stack gets its variables in every environment,\nand that the policies compile.\nPrints all problems at once; exit code 1 when there are errors.",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir, err := folder(args)
@@ -99,20 +100,34 @@ func newValidateCommand() *cobra.Command {
 			repository, root := repositoryOf(dir)
 			tree := config.Dir(repository)
 			cfg, diags := config.Load(tree, root)
+			var broken error // of the policies
+			if !diags.HasErrors() {
+				sets, err := setOf(cfg, tree)
+				if err != nil {
+					return err
+				}
+				broken = compiled(sets)
+			}
 			if asJSON(cmd) {
+				problems := config.Problems(diags)
+				if broken != nil {
+					problems = append(problems, config.Problem{Severity: "error", Summary: "The policies do not compile", Detail: broken.Error(), File: path.Join(root, config.FileName)})
+				}
 				err = printJSON(cmd.OutOrStdout(), struct {
 					Valid    bool             `json:"valid"`
 					Problems []config.Problem `json:"problems"`
-				}{!diags.HasErrors(), config.Problems(diags)})
+				}{!diags.HasErrors() && broken == nil, problems})
 			} else {
 				stderr := cmd.ErrOrStderr()
 				_, err = io.WriteString(stderr, config.Render(diags, tree, isTerminal(stderr)))
 			}
-			if err != nil {
+			switch {
+			case err != nil:
 				return err
-			}
-			if diags.HasErrors() {
-				return exitError{code: 1}
+			case diags.HasErrors() || broken != nil && asJSON(cmd):
+				return exitError{code: exitFailed}
+			case broken != nil:
+				return exitError{exitFailed, broken}
 			}
 			if !asJSON(cmd) {
 				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s holds: %s, %s in %s.\n", filepath.Join(dir, config.FileName),

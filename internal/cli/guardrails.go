@@ -36,11 +36,11 @@ All of the language: docs/reference/guardrails.md
 `
 
 func newGuardrailsCommand(s *settings) *cobra.Command {
-	c := &cobra.Command{Use: "guardrails", Short: "What no repository can weaken: set, show, history, check",
+	c := &cobra.Command{Use: "guardrails", Short: "What no repository can weaken: set, show, history, check, test",
 		Long: `Guardrails are kept on the server and written by its admins: approvals, windows, limits,
 protected addresses, policies, what may be used, and who may do what. A repository can
 only add to them.`}
-	c.AddCommand(newGuardrailsSet(s), newGuardrailsShow(s), newGuardrailsHistory(s), newGuardrailsCheck())
+	c.AddCommand(newGuardrailsSet(s), newGuardrailsShow(s), newGuardrailsHistory(s), newGuardrailsCheck(), newGuardrailsTest())
 	return c
 }
 
@@ -110,6 +110,13 @@ func (s *settings) readGuardrails(cmd *cobra.Command, name string) (map[string]s
 	}
 	if diags.HasErrors() {
 		return nil, exitError{exitFailed, fmt.Errorf("%s does not hold, and nothing was stored", filepath.Join(dir, file))}
+	}
+	sets, err := setsOf(g, tree, file)
+	if err != nil {
+		return nil, err
+	}
+	if err := compiled(sets); err != nil {
+		return nil, err
 	}
 	text, err := tree.ReadFile(file)
 	if err != nil {

@@ -15,8 +15,8 @@ type Limits struct {
 	Memory uint64 // bytes of heap that may come on top of what is used when it begins
 }
 
-// DefaultLimits are far above what policies need: a plan of a megabyte is judged in tens
-// of milliseconds.
+// DefaultLimits are far above what policies need: a plan of 0.9 MB, 1,150 resources, is
+// judged by three rules in 50 ms, reading it included (BenchmarkJudge).
 var DefaultLimits = Limits{Time: 30 * time.Second, Memory: 512 << 20}
 
 const (

@@ -2,7 +2,6 @@ package runner
 
 import (
 	"context"
-	"maps"
 	"slices"
 
 	"github.com/terrace-cd/terrace/internal/core"
@@ -105,7 +104,7 @@ func (a *attempt) check(planned *wire.Planned, shown []byte) error {
 		return nil
 	}
 	about := a.job.About
-	about.Actions = actions(planned.Plan)
+	about.Actions = plan.Actions(planned.Plan)
 	result, err := check.Run(a.work, check.Options{Policies: a.job.Policies, Plan: shown, About: about, Mask: a.mask})
 	if err != nil {
 		return err
@@ -116,17 +115,6 @@ func (a *attempt) check(planned *wire.Planned, shown []byte) error {
 	}
 	return nil
 }
-
-// actions counts what happens to resources.
-func actions(p wire.Plan) map[string]int {
-	out := maps.Clone(noActions)
-	for _, r := range p.Resources {
-		out[r.Action]++
-	}
-	return out
-}
-
-var noActions = map[string]int{"create": 0, "update": 0, "replace": 0, "delete": 0, "forget": 0, "import": 0, "move": 0, "read": 0}
 
 // plan makes the plan and reads it; shown is the engine's JSON. Its sensitive values are
 // masked from here on.

@@ -53,6 +53,9 @@ func (s *Service) set(t *testing.T, files map[string]string) core.Guardrails {
 	return g
 }
 
+// rule is a policy that judges.
+const rule = "package main\n\ndeny contains \"no\" if input.never\n"
+
 func TestVersions(t *testing.T) {
 	t.Parallel()
 	s := bench(t, root)
@@ -62,12 +65,12 @@ func TestVersions(t *testing.T) {
 	if g, err := s.Read(t.Context(), 0); err != nil || g.Version != 0 {
 		t.Errorf("before there are any: %+v, %v", g, err)
 	}
-	one := s.set(t, map[string]string{config.GuardrailsFile: "policy \"p\" {\n  files = [\"*.rego\"]\n}\n", "a.rego": "package main\n"})
+	one := s.set(t, map[string]string{config.GuardrailsFile: "policy \"p\" {\n  files = [\"*.rego\"]\n}\n", "a.rego": rule})
 	if one.Version != 1 || one.By != "user:admin" || one.Digest == "" {
 		t.Errorf("the first is %+v", one)
 	}
 	g, err := s.Current(t.Context())
-	if err != nil || g.Digest != one.Digest || len(g.PoliciesOf("shop", "dev")) != 1 || g.Bundle["a.rego"] != "package main\n" {
+	if err != nil || g.Digest != one.Digest || len(g.PoliciesOf("shop", "dev")) != 1 || g.Bundle["a.rego"] != rule {
 		t.Errorf("read: %+v, %v", g, err)
 	}
 	if again, err := s.Current(t.Context()); err != nil || again != g {
@@ -140,6 +143,8 @@ func TestRefusals(t *testing.T) {
 	}{
 		"no file":       {map[string]string{}, nil, core.Invalid, "There is no guardrails.hcl"},
 		"two mistakes":  {text("environs \"x\" {}\nallow {\n  engines = [\"x\"]\n}\n"), nil, core.Invalid, "Unknown engine \"x\"\n  guardrails.hcl:3:14, in allow\n    3 |   engines = [\"x\"]"},
+		"broken policy": {map[string]string{config.GuardrailsFile: "policy \"p\" {\n  files = [\"*.rego\"]\n}\n", "a.rego": "package main\n\ndeny contains \"no\" if {\n"}, nil, core.Invalid, "a.rego:4: unexpected eof"},
+		"no rule":       {map[string]string{config.GuardrailsFile: "policy \"p\" {\n  files = [\"*.rego\"]\n}\n", "a.rego": "package main\n"}, nil, core.Invalid, "judges nothing"},
 		"unused":        {map[string]string{config.GuardrailsFile: "", "a.rego": ""}, nil, core.Invalid, "no policy names the file a.rego"},
 		"climbing":      {map[string]string{config.GuardrailsFile: "", "../../etc/passwd": ""}, nil, core.Invalid, "cannot name a file"},
 		"control":       {map[string]string{config.GuardrailsFile: "", "a\x1b[31m.rego": ""}, nil, core.Invalid, "cannot name a file"},

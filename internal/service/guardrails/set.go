@@ -9,6 +9,8 @@ import (
 
 	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/policy"
+	"github.com/terrace-cd/terrace/internal/service/law"
 )
 
 // Read returns a version with its files, the newest for 0. While there is none, the newest is
@@ -52,6 +54,11 @@ func (s *Service) Set(ctx context.Context, by string, files map[string]string, o
 	g, diags := config.LoadGuardrails(tree)
 	if diags.HasErrors() {
 		return set, nil, core.Errorf(core.Invalid, "%s", strings.TrimSpace(config.Render(diags, tree, false)))
+	}
+	for _, p := range g.Policies {
+		if _, err := policy.Compile(law.Guardrail(g, p, fmt.Sprintf("the guardrails (policy %q)", p.Name))); err != nil {
+			return set, nil, err
+		}
 	}
 	for name := range files {
 		if _, used := g.Bundle[name]; name != config.GuardrailsFile && !used {
