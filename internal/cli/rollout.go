@@ -67,7 +67,11 @@ func newRolloutList(s *settings) *cobra.Command {
 				}
 				var rows [][]string
 				for _, ro := range all {
-					rows = append(rows, []string{ro.ID, releaseText(&ro.Release), ro.Status, ro.Release.Subject, stagesText(ro), ago(ro.Created)})
+					subject := ro.Release.Subject
+					if ro.Kind == "rollback" {
+						subject = fmt.Sprintf("rollback from %d: %s", ro.From, subject)
+					}
+					rows = append(rows, []string{ro.ID, releaseText(&ro.Release), ro.Status, subject, stagesText(ro), ago(ro.Created)})
 				}
 				table(out, []string{"ROLLOUT", "RELEASE", "STATUS", "COMMIT", "STAGES", "STARTED"}, rows)
 			})
