@@ -119,7 +119,10 @@ func TestRollbackByItself(t *testing.T) {
 	w.stack("one", "bad again", orders)
 	third := w.repo.Commit("Three, bad too, with a database")
 	w.push()
-	w.awaits(third, "production to wait for the hold", func(r rollout) bool { _, why := r.stage("production"); return strings.Contains(why, "a hold on production") })
+	w.awaits(third, "production to wait for the hold", func(r rollout) bool {
+		_, why := r.stage("production")
+		return strings.Contains(why, "a hold on production")
+	})
 	w.run("unhold", "production")
 	w.wants(w.ends(third), "failed", "dev succeeded", "production failed")
 	r = w.back("failed")

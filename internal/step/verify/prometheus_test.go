@@ -182,8 +182,10 @@ func TestRule16_WhatIsNoAnswerOfPrometheusIsInconclusive(t *testing.T) {
 		"a histogram":          {says(200, `{"status":"success","data":{"resultType":"vector","result":[{"metric":{"a":"b"},"histogram":[1,{}]}]}}`), Inconclusive, `{a="b"} is a histogram, which is no number`},
 		"an error":             {says(503, `{"status":"error","errorType":"timeout","error":"query timed out"}`), Inconclusive, "answered 503: query timed out"},
 		"an error with a pass": {says(500, `{"status":"success","data":{"resultType":"scalar","result":[1,"1"]}}`), Inconclusive, "answered 500"},
-		"elsewhere":            {serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://169.254.169.254/", http.StatusFound) }), Inconclusive, "which is not followed"},
-		"too much":             {says(200, `{"status":"success","x":"`+strings.Repeat("x", maxAnswer)+`"}`), Inconclusive, "gives more than"},
+		"elsewhere": {serve(t, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://169.254.169.254/", http.StatusFound)
+		}), Inconclusive, "which is not followed"},
+		"too much": {says(200, `{"status":"success","x":"`+strings.Repeat("x", maxAnswer)+`"}`), Inconclusive, "gives more than"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
