@@ -26,50 +26,10 @@ type driftReport struct {
 	}
 }
 
-// Rule 25: who looks changes nothing, and finds nothing where there is nothing.
-func TestNothingDrifted(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	w.park("", "", "")
-	w.stack("house", "house", "")
-	w.settled("A house")
-	kept, states := w.run("state", "pull", "house@dev"), len(ask[[]struct{ ID int64 }](w, "state", "versions", "house@dev"))
-	if d := ask[driftReport](w, "drift", "show", "house@dev"); d.State != "unknown" {
-		t.Errorf("before anybody looked: %+v", d)
-	}
-	out := w.run("drift", "dev", "--wait")
-	says(t, "drift", out, "house@dev: none")
-	if w.run("state", "pull", "house@dev") != kept || len(ask[[]struct{ ID int64 }](w, "state", "versions", "house@dev")) != states {
-		t.Error("the state was changed by looking")
-	}
-	looked := w.runAt("house@dev", "succeeded")
-	if looked.Kind != "drift" {
-		t.Errorf("the newest run is a %s", looked.Kind)
-	}
-	if state, reason := w.cell("house@dev"); state != "up_to_date" {
-		t.Errorf("after a look house@dev is %s: %s", state, reason)
-	}
-	says(t, "drift list", w.run("drift", "list"), "house@dev", "none", "house@production", "unknown")
-
-	t.Log("what cannot be looked at is said")
-	for _, bad := range [][]string{{"drift", "nowhere"}, {"drift", "nobody@dev"}, {"drift", "a@b@c"}, {"drift", "show", "house"}} {
-		if _, _, code := w.try(bad...); code == 0 {
-			t.Errorf("%q is accepted", bad)
-		}
-	}
-
-	t.Log("a state that changed since makes it void")
-	w.stack("house", "castle", "")
-	w.wants(w.ends(w.pushed("A castle")), "succeeded", "dev succeeded", "production succeeded")
-	if d := ask[driftReport](w, "drift", "show", "house@dev"); d.State != "unknown" {
-		t.Errorf("after the state changed: %+v", d)
-	}
-}
-
 // servers commits a server and a record with a secret, in the cloud of newStore.
-func (w *store) servers(size, secret, more string) string {
+func (w *store) servers(size, secret, dev string) string {
 	w.Helper()
-	w.park("", "", more)
+	w.park(dev, "", "")
 	w.repo.Write("stacks/shop/.terraform.lock.hcl", w.lock)
 	w.repo.Write("stacks/shop/main.tf", `terraform {
   required_providers {
@@ -89,9 +49,10 @@ variable "place" {
   type = string
 }
 
-resource "democloud_database" "orders" {
-  name = "orders"
-  size = "`+size+`"
+resource "democloud_server" "web" {
+  name  = "web"
+  image = "debian-12"
+  size  = "`+size+`"
 }
 
 resource "democloud_dns_record" "key" {
@@ -119,28 +80,50 @@ func (w *store) byHand(environment string, kind democloud.Type, change func(*dem
 	}
 }
 
-// Rule 25: what somebody changed or removed by hand is found and shown; what is secret in
-// it is nowhere in clear.
-func TestDriftIsFound(t *testing.T) {
+// driftOf is what is known of an instance's drift.
+func (w *store) driftOf(instance string) (d driftReport) {
+	w.Helper()
+	for _, d := range get[[]driftReport](w.world, "drift") {
+		if d.Instance == instance {
+			return d
+		}
+	}
+	return driftReport{}
+}
+
+// Rule 25: what somebody changed or removed by hand is found, by itself where the environment
+// wants that, and shown; what is secret in it is nowhere in clear. Who looks changes nothing. A
+// person has it undone, by the gates.
+func TestDriftIsFoundAndUndone(t *testing.T) {
 	t.Parallel()
 	const planned, byHand = "canary-as-planned-7Zq", "canary-by-hand-9Xw"
 	w := newStore(t)
-	first := w.servers("small", planned, "")
+	first := w.servers("small", planned, `drift = "4s"`)
 	w.add("park")
 	w.wants(w.ends(first), "succeeded", "dev succeeded", "production succeeded")
 	kept := w.run("state", "pull", "shop@production")
 
-	w.byHand("production", democloud.Database, func(s *democloud.Spec) { s.Size = "large" })
+	t.Log("nothing is found where there is nothing, also by itself")
+	w.eventually("dev to be looked at by itself", func() bool { return w.driftOf("shop@dev").State == "none" })
+	if d := w.driftOf("shop@production"); d.State != "unknown" {
+		t.Errorf("nobody looked at production, and it is %+v", d)
+	}
+
+	t.Log("what was changed by hand is named")
+	w.byHand("production", democloud.Server, func(s *democloud.Spec) { s.Size = "large" })
 	w.byHand("production", democloud.DNSRecord, func(s *democloud.Spec) { s.Value = byHand })
-	said, stderr, code := w.try("drift", "--wait")
+	said, stderr, code := w.try("drift", "production", "--wait")
 	if code != 1 {
 		t.Errorf("drift --wait: exit %d\n%s%s", code, said, stderr)
 	}
-	says(t, "drift --wait", said, "shop@dev: none", "shop@production: drifted: 2 changed", "democloud_database.orders", `size: "small" → "large"`, "(sensitive)")
+	says(t, "drift --wait", said, "shop@production: drifted: 2 changed", "~ democloud_server.web  (changed)", `size: "small" → "large"`, "(sensitive)")
 	d := ask[driftReport](w.world, "drift", "show", "shop@production")
 	if d.State != "drifted" || d.Changed != 2 || d.Gone != 0 || len(d.Drift.Resources) != 2 {
 		t.Errorf("%+v", d)
 	}
+	said += w.run("run", "show", d.Run)
+	says(t, "run show", said, `size: "small" → "large"`)
+	says(t, "status", w.run("status"), ", drifted", "terrace drift show shop@production")
 	says(t, "the audit log", w.run("events"), "drift.found")
 	if w.run("state", "pull", "shop@production") != kept {
 		t.Error("looking changed the state")
@@ -149,36 +132,63 @@ func TestDriftIsFound(t *testing.T) {
 		t.Errorf("shop@production is %s: %s", state, reason)
 	}
 
-	t.Log("what is gone is gone")
+	t.Log("what is gone is gone, and found by itself")
 	tenant := democloud.Client{URL: w.client.URL, Tenant: "dev"}
-	all, err := tenant.List(t.Context(), democloud.Database)
+	all, err := tenant.List(t.Context(), democloud.Server)
 	if err != nil || len(all) != 1 {
 		t.Fatalf("%v %+v", err, all)
 	}
-	if err := tenant.Delete(t.Context(), democloud.Database, all[0].ID); err != nil {
+	if err := tenant.Delete(t.Context(), democloud.Server, all[0].ID); err != nil {
 		t.Fatal(err)
 	}
-	said, _, _ = w.try("drift", "shop@dev", "--wait")
-	says(t, "drift --wait", said, "shop@dev: drifted: 1 gone", "democloud_database.orders  (gone)")
+	w.eventually("what is gone to be found", func() bool { d := w.driftOf("shop@dev"); return d.State == "drifted" && d.Gone == 1 })
+
+	t.Log("nothing is undone silently, and nothing past a gate")
+	if _, stderr, code := w.try("drift", "fix", "shop@production"); code != 2 || !strings.Contains(stderr, `size: "small" → "large"`) || !strings.Contains(stderr, "--yes") {
+		t.Errorf("drift fix without --yes: exit %d\n%s", code, stderr)
+	}
+	w.run("hold", "production", "--reason", "somebody is at it")
+	if out, stderr, code := w.try("drift", "fix", "production", "--yes", "--wait"); code != 3 {
+		t.Errorf("drift fix behind a hold: exit %d\n%s%s", code, out, stderr)
+	}
+	if _, stderr, code := w.try("drift", "fix", "production", "--yes"); code != 1 || !strings.Contains(stderr, "repairs production already") {
+		t.Errorf("drift fix, again: exit %d\n%s", code, stderr)
+	}
+	w.run("unhold", "production")
+	w.eventually("the repair to end", func() bool { return w.of(first).Status != "running" })
+	w.wants(w.of(first), "succeeded", "production succeeded")
+	tenant.Tenant = "production"
+	if all, err := tenant.List(t.Context(), democloud.Server); err != nil || len(all) != 1 || all[0].Spec.Size != "small" {
+		t.Errorf("after the repair: %v %+v", err, all)
+	}
+	if d := w.driftOf("shop@production"); d.State != "unknown" {
+		t.Errorf("after the repair shop@production is %+v", d)
+	}
+	said += w.refused("drift", "fix", "shop@production", "--yes")
+	says(t, "drift fix where nothing is known", said, "is not known to have drifted")
+
+	t.Log("what cannot be looked at is said")
+	for _, bad := range [][]string{{"drift", "nowhere"}, {"drift", "nobody@dev"}, {"drift", "a@b@c"}, {"drift", "show", "house"}, {"drift", "fix", "nowhere", "--yes"}} {
+		if _, _, code := w.try(bad...); code == 0 {
+			t.Errorf("%q is accepted", bad)
+		}
+	}
 
 	t.Log("secrets are nowhere")
-	said += w.run("run", "logs", d.Run) + w.run("run", "show", d.Run) + w.run("drift", "show", "shop@production", "--json") + w.run("drift", "list", "--json") + w.log()
-	for _, canary := range []string{byHand} {
-		if strings.Contains(said, canary) {
-			t.Errorf("%s is shown", canary)
+	said += w.run("run", "logs", d.Run) + w.run("drift", "list", "--json") + w.run("events", "--json") + w.log()
+	if strings.Contains(said, byHand) {
+		t.Errorf("%s is shown", byHand)
+	}
+	if err := filepath.WalkDir(w.data, func(name string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return nil //nolint:nilerr // a file that has just been removed holds nothing
 		}
-		if err := filepath.WalkDir(w.data, func(name string, e fs.DirEntry, err error) error {
-			if err != nil || !e.Type().IsRegular() {
-				return nil //nolint:nilerr // a file that has just been removed holds nothing
-			}
-			content, err := os.ReadFile(name)
-			if err == nil && bytes.Contains(content, []byte(canary)) {
-				t.Errorf("%s is in %s", canary, name)
-			}
-			return nil
-		}); err != nil {
-			t.Error(err)
+		if content, err := os.ReadFile(name); err == nil && bytes.Contains(content, []byte(byHand)) {
+			t.Errorf("%s is in %s", byHand, name)
 		}
+		return nil
+	}); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -190,7 +200,7 @@ func TestALookGivesWay(t *testing.T) {
 	first := w.servers("small", "one", "")
 	w.add("park")
 	w.wants(w.ends(first), "succeeded", "dev succeeded", "production succeeded")
-	hang, err := w.client.Inject(t.Context(), democloud.Fault{Tenant: "dev", Type: democloud.Database, Operation: democloud.Read, Mode: democloud.Hang})
+	hang, err := w.client.Inject(t.Context(), democloud.Fault{Tenant: "dev", Type: democloud.Server, Operation: democloud.Read, Mode: democloud.Hang})
 	if err != nil {
 		t.Fatal(err)
 	}

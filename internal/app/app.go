@@ -260,7 +260,7 @@ func (a *App) build(ctx context.Context) (http.Handler, func(context.Context), e
 	likenessService := &likeness.Service{Store: a.store, State: states, Runs: runService, Wanted: evaluator, Source: sources, Bus: changes, Log: o.Log}
 	loop := &reconcile.Reconciler{Likeness: likenessService, Store: a.store, Wanted: evaluator, Guardrails: rails, Runs: runService, Bus: changes, Log: o.Log}
 	listen, ask := a.listen(changes, poller)
-	api := &httpapi.API{Access: accessService, Likeness: likenessService, Board: boardService, Bus: changes, Drift: &drift.Service{Store: a.store, Runs: runService, Bus: changes},
+	api := &httpapi.API{Access: accessService, Likeness: likenessService, Board: boardService, Bus: changes, Drift: &drift.Service{Store: a.store, Runs: runService, Wanted: evaluator, Bus: changes},
 		Verification: &verification.Service{Store: a.store, Runs: runService, Wanted: evaluator, Bus: changes}, Guardrails: rails, Keys: keyService, Projects: projectService, Rollouts: rolloutService, Runs: runService,
 		State: states, Wanted: evaluator, Store: a.store, VerifyEvents: a.store.VerifyEvents, Log: o.Log, Ask: ask, Version: o.Version}
 	api.Pages = web.New(httpapi.Pages{API: api}, web.Options{Version: o.Version})

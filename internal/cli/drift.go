@@ -53,7 +53,7 @@ drifted, or could not be looked at.`,
 		})}
 	c.Flags().BoolVar(&wait, "wait", false, "wait for the answers and show them")
 	c.Flags().DurationVar(&timeout, "timeout", time.Hour, "with --wait: give up waiting after this")
-	c.AddCommand(newDriftList(s), newDriftShow(s))
+	c.AddCommand(newDriftList(s), newDriftShow(s), newDriftFix(s))
 	return c
 }
 
@@ -171,7 +171,12 @@ func printDrift(out io.Writer, r wire.DriftReport) {
 	case r.Message != "":
 		_, _ = fmt.Fprintln(out, r.Message)
 	}
-	for _, res := range r.Drift.Resources {
+	printDifferences(out, r.Drift)
+}
+
+// printDifferences shows what a look found: what the state says, and what is there.
+func printDifferences(out io.Writer, d wire.Drift) {
+	for _, res := range d.Resources {
 		sign := "~"
 		if res.What == "gone" {
 			sign = "-"
@@ -181,7 +186,7 @@ func printDrift(out io.Writer, r wire.DriftReport) {
 			_, _ = fmt.Fprintf(out, "    %s\n", attrText(a))
 		}
 	}
-	for _, o := range r.Drift.Outputs {
+	for _, o := range d.Outputs {
 		_, _ = fmt.Fprintf(out, "output %s\n", attrText(o))
 	}
 }

@@ -122,6 +122,10 @@ func printRun(out io.Writer, r wire.Run) {
 		_, _ = fmt.Fprintln(out)
 		printVotes(out, r.Votes)
 	}
+	if r.Drift != nil {
+		_, _ = fmt.Fprintln(out)
+		printDifferences(out, *r.Drift)
+	}
 	for _, ch := range r.Checks {
 		_, _ = fmt.Fprintf(out, "\nCheck %s: %s. %s\n", ch.Name, ch.Verdict, ch.Message)
 	}

@@ -57,6 +57,9 @@ func printStatus(out io.Writer, status wire.Status, why bool) {
 	if why {
 		for _, i := range status.Instances {
 			_, _ = fmt.Fprintf(out, "%s: %s. %s\n", i.Instance, i.State, i.Reason)
+			if i.Drift == "drifted" {
+				_, _ = fmt.Fprintf(out, "  - what is there is not what its state says: terrace drift show %s\n", i.Instance)
+			}
 			for _, w := range i.Why {
 				_, _ = fmt.Fprintf(out, "  - %s\n", w)
 			}
@@ -98,6 +101,9 @@ func printStatus(out io.Writer, status wire.Status, why bool) {
 			}
 			_, _ = fmt.Fprintln(out)
 		}
+		if i.Drift == "drifted" {
+			_, _ = fmt.Fprintf(out, "\n%s: what is there is not what its state says: terrace drift show %[1]s\n", i.Instance)
+		}
 	}
 }
 
@@ -117,6 +123,9 @@ func cellText(i wire.InstanceStatus) string {
 		if a := ago(i.Since); a != "" {
 			text += ", " + a
 		}
+	}
+	if i.Drift == "drifted" {
+		text += ", drifted"
 	}
 	return text
 }

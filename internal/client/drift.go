@@ -16,6 +16,11 @@ func (c *Client) Look(ctx context.Context, project string, look wire.Look) (wire
 	return post[wire.Looks](ctx, c, path("projects", project, "drift"), look)
 }
 
+// Repair runs the release that is in an environment again at what drifted.
+func (c *Client) Repair(ctx context.Context, project, environment string, repair wire.Repair) (wire.Rollout, error) {
+	return post[wire.Rollout](ctx, c, path("projects", project, "repairs", environment), repair)
+}
+
 // ShowDrift returns what the newest look at an instance found.
 func (c *Client) ShowDrift(ctx context.Context, project, environment, stack string) (wire.DriftReport, error) {
 	return get[wire.DriftReport](ctx, c, path("projects", project, "drift", environment, stack))

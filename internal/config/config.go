@@ -54,6 +54,8 @@ type Environment struct {
 	MaxDestroy *int      // rule 15; nil means no limit
 	MaxReplace *int
 	Parity     *ParityGate // nil when it may be as it likes
+	// Drift is how often what is there is compared with the states (rule 25); 0 is never.
+	Drift time.Duration
 }
 
 // Approval is who has to agree before an environment changes (rule 11).

@@ -85,6 +85,7 @@ func (l *load) environment(name string, b body) *environment {
 	e.Environment = Environment{
 		Name:      name,
 		Bake:      l.duration(b, "bake", 0, l.ctx),
+		Drift:     l.duration(b, "drift", 0, l.ctx),
 		Queue:     l.text(b, "queue", "newest", l.ctx),
 		Rollback:  l.text(b, "rollback", "manual", l.ctx),
 		Variables: cty.EmptyObjectVal,

@@ -26,6 +26,7 @@ environment "production" {
   after     = ["staging"]
   bake      = "30m"
   rollback  = "auto"
+  drift     = "6h"
   queue     = "every"
   variables = { servers = 4, size = "large", region = "eu" }
   secrets   = ["CLOUD_TOKEN"]
@@ -154,7 +155,7 @@ func TestConfigKeepsWhatIsWritten(t *testing.T) {
 	want := Environment{Name: "production", After: []string{"staging"}, Bake: 30 * time.Minute, Queue: "every", Rollback: "auto", Secrets: []string{"CLOUD_TOKEN"},
 		Variables: p.Variables, Approval: &Approval{Count: 2, From: []string{"group:platform", "user:ana"}, Others: true, Expires: DefaultExpiry},
 		Windows:    []Window{{Days: []time.Weekday{time.Monday, time.Friday}, From: 9 * time.Hour, To: 16*time.Hour + 30*time.Minute, Zone: london}},
-		MaxDestroy: &five, MaxReplace: &zero}
+		MaxDestroy: &five, MaxReplace: &zero, Drift: 6 * time.Hour}
 	if !reflect.DeepEqual(p, want) {
 		t.Errorf("got  %+v\nwant %+v", p, want)
 	}
@@ -296,7 +297,7 @@ func TestEvaluationErrors(t *testing.T) {
 			"url": cty.StringVal("nowhere-hunter22").Mark(SensitiveMark), "addresses": cty.StringVal("10.0.0.1"), "lb": cty.StringVal("lb"), "servers": cty.EmptyTupleVal},
 			outputs: map[string]map[string]cty.Value{"network": {}, "database": {}}, code: core.Invalid, says: "terrace.hcl:6", never: "hunter22"},
 		{name: "null own output", stack: "web", env: "dev", after: true, own: nil,
-			outputs: map[string]map[string]cty.Value{"network": {}, "database": {}}, code: core.Invalid, says: "terrace.hcl:63"},
+			outputs: map[string]map[string]cty.Value{"network": {}, "database": {}}, code: core.Invalid, says: "terrace.hcl:64"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -80,6 +80,7 @@ var environmentSchema = &blockSchema{
 		{Name: "bake", Type: "duration", Default: `"0s"`, Doc: "How long verification keeps running before the release may go on."},
 		{Name: "queue", Type: "string", Default: `"newest"`, Values: []string{"newest", "every"}, Doc: "`newest`: a newer release overtakes those that wait. `every`: each commit goes through, in order."},
 		{Name: "rollback", Type: "string", Default: `"manual"`, Values: []string{"manual", "auto"}, Doc: "`auto`: a definite verification failure starts a rollback."},
+		{Name: "drift", Type: "duration", Default: `"0s"`, Doc: "How often what is there is compared with the states, for example `\"6h\"`, while no release is on its way through. `\"0s\"`: only when somebody asks. That of the release that is there counts. See [drift](../how-to/drift.md)."},
 		{Name: "secrets", Type: "list of names", Default: "[]", Doc: "Secrets that runs here receive as environment variables. Names only: the values are kept on the server, per environment."},
 		{Name: "variables", Type: "object", Default: "{}", Sees: seesEnvironment, Doc: "Each reaches every stack that declares a variable of that name. Var files and inputs win over it. Expressions see `environment.name` only."},
 		{Name: "max_destroy", Type: "number", Doc: "A stage that would destroy more resources needs an approval."},

@@ -8,7 +8,7 @@ type Drift struct {
 	Project     string
 	Stack       string
 	Environment string
-	Run         string // of kind drift
+	Run         string // of kind drift; "" when something was applied since, which saw it last
 	// State names the state that was compared, as the state service calls it; "" when the look told
 	// nothing, because it failed or the state changed meanwhile.
 	State   string

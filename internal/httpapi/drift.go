@@ -21,6 +21,15 @@ func (a *API) driftRoutes(r *routes) {
 		out, err := a.Drift.Look(ctx, by(ctx), in.Project, in.Body)
 		return &body[wire.Looks]{out}, err
 	}, created)
+	type fix struct {
+		ProjectPath
+		Environment string `path:"environment" maxLength:"63"`
+		Body        wire.Repair
+	}
+	add(r, operators, http.MethodPost, "/api/v1/projects/{project}/repairs/{environment}", "repair", "Run the release that is there again at what drifted, through every gate", func(ctx context.Context, in *fix) (*body[wire.Rollout], error) {
+		out, err := a.Drift.Fix(ctx, by(ctx), in.Project, in.Environment, in.Body.Stacks)
+		return &body[wire.Rollout]{out}, err
+	}, created)
 	add(r, viewers, http.MethodGet, all+"/{environment}/{stack}", "show-drift", "How what is there differs from an instance's state, sensitive values masked", func(ctx context.Context, in *InstancePath) (*body[wire.DriftReport], error) {
 		out, err := a.Drift.Show(ctx, in.Project, in.Stack, in.Environment)
 		return &body[wire.DriftReport]{out}, err

@@ -32,6 +32,8 @@ func (w *world) act(d Decision, fresh bool) bool {
 		return w.setRollout(d)
 	case Rollback:
 		return w.rollBackByItself(d)
+	case Look:
+		return w.look(d)
 	case SetHold:
 		h := d.Hold
 		w.envs[d.Environment].Hold = &h
@@ -44,7 +46,7 @@ func (w *world) act(d Decision, fresh bool) bool {
 func (w *world) admit(d Admit) bool {
 	ro, st := w.stage(d.Stage)
 	e := w.envs[d.Environment]
-	if e.Stage != "" || st.Status != core.StageWaiting || !ro.goesBack() && e.Entered > ro.Release.Number {
+	if e.Stage != "" || st.Status != core.StageWaiting || !ro.goesBack() && e.Entered > ro.Release.Number || ro.repairs() && e.Present != ro.Release.Number {
 		return false
 	}
 	if (d.Hold != nil) != ro.goesBack() {
@@ -70,6 +72,7 @@ func (w *world) admit(d Admit) bool {
 	}
 	w.entered(e, ro, d.Hold)
 	e.Stage = st.ID
+	w.lookAway(e.Name)
 	st.Status, st.WaitsFor, st.Waits = core.StageRunning, "", nil
 	return true
 }
@@ -93,7 +96,7 @@ func (w *world) closed(ro *Rollout, st *Stage) string {
 	case e.Hold != nil && !ro.Manual && ro.Release.Number <= e.Hold.Release:
 		return "held by a failure"
 	}
-	if names := w.passing(ro, st); len(names) > 0 && !w.skipped(st, core.GateUpstream) {
+	if names := w.passing(ro, st); len(names) > 0 && !w.skipped(st, core.GateUpstream) && !ro.repairs() {
 		return names[0] + " is not verified"
 	}
 	return w.shut(st)
@@ -119,7 +122,7 @@ func (w *world) hopeless(ro *Rollout, st *Stage) bool {
 	if ro.goesBack() {
 		return false
 	}
-	if w.envs[st.Config.Name].Entered > ro.Release.Number {
+	if e := w.envs[st.Config.Name]; e.Entered > ro.Release.Number || ro.repairs() && e.Present != ro.Release.Number {
 		return true
 	}
 	if w.skipped(st, core.GateUpstream) {
@@ -154,7 +157,7 @@ func (w *world) goesFirst(ro *Rollout, st *Stage) *Rollout {
 		if other == nil || other.Status != core.StageWaiting || w.hopeless(o, other) {
 			continue
 		}
-		if o.Release.Barrier || other.Config.Every {
+		if !o.repairs() && (o.Release.Barrier || other.Config.Every) {
 			return o
 		}
 	}
@@ -238,7 +241,7 @@ func (w *world) moveInstance(d Move, fresh bool) bool {
 
 func (w *world) supersede(d Supersede, fresh bool) bool {
 	ro, st := w.stage(d.Stage)
-	if d.By < ro.Release.Number && !ro.goesBack() {
+	if d.By < ro.Release.Number && !ro.goesBack() && !ro.repairs() {
 		w.t.Fatalf("release %d superseded by an older one, %d", ro.Release.Number, d.By)
 	}
 	if fresh && st.Status.HoldsLease() {
@@ -261,7 +264,7 @@ func (w *world) supersede(d Supersede, fresh bool) bool {
 	if st.Status == core.StageBaking {
 		w.t.Fatal("rule 6: a bake was superseded")
 	}
-	if (ro.Release.Barrier || st.Config.Every) && d.By > ro.Release.Number && w.envs[st.Config.Name].Entered <= ro.Release.Number && st.Status == core.StageWaiting {
+	if (ro.Release.Barrier || st.Config.Every) && !ro.repairs() && d.By > ro.Release.Number && w.envs[st.Config.Name].Entered <= ro.Release.Number && st.Status == core.StageWaiting {
 		w.t.Fatalf("release %d may not be skipped and was, by %d", ro.Release.Number, d.By)
 	}
 	w.endStage(ro, st, core.StageSuperseded)
@@ -270,7 +273,7 @@ func (w *world) supersede(d Supersede, fresh bool) bool {
 
 // mayGiveWay asserts rules 6 and 7 of a stage that holds the lease.
 func (w *world) mayGiveWay(ro *Rollout, st *Stage, by int64) {
-	if by > ro.Release.Number && (ro.Release.Barrier || st.Config.Every) {
+	if by > ro.Release.Number && (ro.Release.Barrier || st.Config.Every) && !ro.repairs() {
 		w.t.Fatalf("%s of release %d may not be skipped and gives way to %d", st.ID, ro.Release.Number, by)
 	}
 	applied := false
@@ -345,6 +348,9 @@ func (w *world) mayEnd(ro *Rollout, st *Stage, status core.StageStatus) {
 		if r := newest[stack+string(core.KindVerify)]; r != nil && r.Status != core.RunSucceeded && r.Status != core.RunCancelled {
 			w.t.Fatalf("rules 16 and 17: %s succeeded though its watch %s ended as %s", st.ID, r.ID, r.Status)
 		}
+	}
+	if status == core.StageSucceeded {
+		w.repairedAll(ro, st)
 	}
 	if status == core.StageSucceeded && len(newest) > 0 && !onlyPreviews(newest) && st.Baked < st.Config.Bake && !w.skipped(st, core.GateBake) {
 		w.t.Fatalf("rule 17: %s succeeded after %s of a bake of %s", st.ID, st.Baked, st.Config.Bake)

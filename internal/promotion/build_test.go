@@ -222,6 +222,8 @@ func words(d Decision) string {
 		return "cancel " + d.Run
 	case StopWatch:
 		return "stop " + d.Run
+	case Look:
+		return "look at " + core.InstanceName(d.Stack, d.Environment)
 	case SetStage:
 		return fmt.Sprintf("%s is %s", d.Stage, d.Status)
 	case SetRollout:

@@ -20,6 +20,7 @@ func Decide(s Snapshot, now time.Time) []Decision {
 	for i := range d.Rollouts {
 		d.end(&d.Rollouts[i])
 	}
+	d.look()
 	return append(d.entering(), d.out...)
 }
 

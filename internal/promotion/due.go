@@ -9,7 +9,8 @@ const watchPause = 10 * time.Second
 // NextDue is when time alone makes something due, and so when Decide has to be asked
 // again even if nothing happens: the end of a bake, or of the pause before a bake's
 // verification is asked again, the opening of a window that somebody waits for, the
-// beginning and the end of a freeze, or the moment in which an approval stops counting.
+// beginning and the end of a freeze, the moment in which an approval stops counting, or a
+// look at what is there.
 // Zero: never.
 func NextDue(s Snapshot, now time.Time) time.Time {
 	var next time.Time
@@ -44,6 +45,11 @@ func NextDue(s Snapshot, now time.Time) time.Time {
 					earlier(in.Watch.Finished.Add(watchPause))
 				}
 			}
+		}
+	}
+	for _, at := range s.Sights {
+		if s.idle(at) {
+			earlier(at.next())
 		}
 	}
 	return next

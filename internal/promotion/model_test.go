@@ -49,6 +49,9 @@ func TestModel(t *testing.T) {
 					"roll back, and go on":    func(t *rapid.T) { w.rollBack(t); w.reconcile(); w.work(t); w.reconcile() },
 					"vote":                    w.vote,
 					"meddle":                  w.meddle,
+					"repair":                  w.repair,
+					"repair, and go on":       func(t *rapid.T) { w.repair(t); w.reconcile(); w.work(t); w.reconcile() },
+					"looks end":               w.looksEnd,
 					"vote, and meddle":        w.meddleAround,
 					"force-push":              func(*rapid.T) { w.stopped = "commit1 was removed" },
 					"acknowledge the force":   func(*rapid.T) { w.stopped = "" },
@@ -158,6 +161,7 @@ func (w *world) reconcile() {
 		}
 	}
 	w.noneIdle()
+	w.nothingOverdue()
 	w.explained()
 }
 
@@ -254,6 +258,7 @@ func (w *world) invariants() {
 			holders[st.Config.Name] = st.ID
 		}
 	}
+	w.onlyIdleIsLookedAt()
 	for name, e := range w.envs {
 		if e.Stage != holders[name] {
 			w.t.Fatalf("the lease of %s is %q's, but %q acts as if", name, e.Stage, holders[name])

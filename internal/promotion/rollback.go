@@ -133,7 +133,7 @@ func (d *decider) rollBack(p place) {
 	name := p.st.Config.Name
 	in := refuted(p.st)
 	switch {
-	case !p.st.Config.AutoRollback || p.ro.goesBack() || p.ro.Cancel || in == nil || p.st.Before == 0:
+	case !p.st.Config.AutoRollback || p.ro.goesBack() || p.ro.repairs() || p.ro.Cancel || in == nil || p.st.Before == 0:
 	case d.Environments[name].Undone >= p.number() || d.goingBack(name):
 	default:
 		d.add(Rollback{Environment: name, From: p.number(), To: p.st.Before,

@@ -63,7 +63,7 @@ func (w *world) rollBackByItself(d Rollback) bool {
 		w.t.Fatalf("rule 21: release %d was rolled back from %s by itself twice", d.From, d.Environment)
 	}
 	ro, st := w.stage(e.Stage)
-	if ro.goesBack() || ro.Release.Number != d.From || !st.Config.AutoRollback {
+	if ro.goesBack() || ro.repairs() || ro.Release.Number != d.From || !st.Config.AutoRollback {
 		w.t.Fatalf("rule 21: %s is rolled back by itself from release %d, while %s of release %d (%q) is there", d.Environment, d.From, ro.ID, ro.Release.Number, ro.Kind)
 	}
 	refuted := false

@@ -190,6 +190,7 @@ func (w *world) apply(r *core.Run) {
 	}
 	in.version, in.exists = 0, true
 	in.serial, in.drift = in.serial+1, 0
+	w.seen[place2{r.Stack, r.Environment}] = w.now
 	w.move(r, core.RunApplying, core.ByReconciler)
 }
 
@@ -281,7 +282,7 @@ func (w *world) answerPauses() {
 				continue
 			}
 			again := slices.ContainsFunc(w.open(), func(o *Rollout) bool {
-				return o != ro && o.goesBack() == ro.goesBack() && o.Release.Number == ro.Release.Number
+				return o != ro && o.goesBack() == ro.goesBack() && !o.repairs() && o.Release.Number == ro.Release.Number
 			})
 			if !again && ro.goesBack() {
 				w.goBack(st.Config.Name, ro.Release.Number)

@@ -37,6 +37,9 @@ func secondPerson(p place, waits []core.Wait) []core.Wait {
 // behind lists the environments that a stage enters before they have verified its release:
 // they catch up before ordinary promotion into this one goes on.
 func (d *decider) behind(p place) (names []string) {
+	if p.ro.repairs() {
+		return d.owed(p.st.Config.Name) // as before
+	}
 	if p.ro.goesBack() || !p.st.skips(core.GateUpstream) {
 		return nil
 	}
@@ -68,8 +71,8 @@ func (d *decider) owed(environment string) (names []string) {
 // caughtUp is the other half of rule 23. What a stage's own configuration names in after is
 // asked for by rule 5 already, and for more.
 func caughtUp(d *decider, p place) (waits []core.Wait) {
-	if p.ro.goesBack() {
-		return nil // it was verified there, and takes back what ran ahead
+	if p.ro.goesBack() || p.ro.repairs() {
+		return nil // it was verified there: it takes back what ran ahead, or is that
 	}
 	e := d.Environments[p.st.Config.Name]
 	for _, name := range d.owed(p.st.Config.Name) {

@@ -21,6 +21,8 @@ type Snapshot struct {
 	// what happened before is in Environments. Oldest release first; two rollouts of
 	// one release in the order they were made.
 	Rollouts []Rollout
+	// Sights are the instances that are looked at now and then (rule 25).
+	Sights []Sight
 }
 
 // Rollout is a release on its way, with its own configuration.
@@ -168,10 +170,12 @@ func (a *Approval) why() string {
 // Decision is one thing to do. Exactly one of the types below.
 type Decision interface{ decision() }
 
-// Admit lets a stage enter its environment and gives it the lease (rules 4, 5, 6, 8).
+// Admit lets a stage enter its environment and gives it the lease (rules 4, 5, 6, 8). It ends
+// the looks that are under way there (rule 25).
 // Whoever carries it out repeats, in the same transaction, what may have changed since
 // the snapshot: the lease is free, nothing newer has entered (unless it goes back), no hold
-// was set that was not there, the rollout was not cancelled, the project not stopped.
+// was set that was not there, the rollout was not cancelled, the project not stopped, and what
+// a repair is about is what is there.
 type Admit struct {
 	Rollout, Stage, Environment string
 	// Behind are the environments in which the release is not verified yet, because that

@@ -67,7 +67,7 @@ func (d *decider) turn(name string, line, holders []place) *place {
 // givesUpTo reports whether a rollout that waits is the same journey as another: of one
 // release, or back.
 func (p place) givesUpTo(next place) bool {
-	return !p.sameStage(next) && p.ro.goesBack() == next.ro.goesBack() && (p.ro.goesBack() || p.number() == next.number())
+	return !p.sameStage(next) && p.ro.goesBack() == next.ro.goesBack() && p.ro.repairs() == next.ro.repairs() && (p.ro.goesBack() || p.number() == next.number())
 }
 
 // overtakenBy returns the number of the release because of which a waiting stage can
@@ -80,9 +80,12 @@ func (d *decider) overtakenBy(p place, waiting, holders []place) int64 {
 	if entered := d.Environments[p.st.Config.Name].Entered; entered > p.number() {
 		return entered
 	}
+	if there := d.replaced(p); there != 0 {
+		return there
+	}
 	again := false // waiting is in the order of rollouts, so a later one is newer
 	for _, o := range waiting {
-		if again && o.number() == p.number() && !o.ro.goesBack() {
+		if again && o.number() == p.number() && !o.ro.goesBack() && o.ro.repairs() == p.ro.repairs() {
 			return o.number()
 		}
 		again = again || o.sameStage(p)
@@ -94,6 +97,8 @@ func (d *decider) overtakenBy(p place, waiting, holders []place) int64 {
 // may: rule 7, or queue = "every" in the release's own configuration (rule 6).
 func mayNotBeSkipped(p *place) string {
 	switch {
+	case p.ro.repairs():
+		return "" // the release was there before
 	case p.ro.Release.Barrier:
 		return "barrier"
 	case p.st.Config.Every:
@@ -122,7 +127,7 @@ func (d *decider) givesWay(h, next place) bool {
 	case sum.unknown != nil || sum.broken() || sum.allDone():
 		return false
 	case h.number() == next.number():
-		return idle // tried again on purpose
+		return idle && !next.ro.repairs() // tried again on purpose
 	case mayNotBeSkipped(&h) != "":
 		return false
 	}

@@ -142,8 +142,11 @@ func answerWait(p place, in Instance) core.Wait {
 
 // again is the command that tries a stage's release there once more.
 func (p place) again() string {
-	if p.ro.goesBack() {
+	switch {
+	case p.ro.goesBack():
 		return fmt.Sprintf("terrace rollback %s --to %d", p.st.Config.Name, p.number())
+	case p.ro.repairs():
+		return "terrace drift fix " + p.st.Config.Name
 	}
 	return fmt.Sprintf("terrace rollout start --commit %d", p.number())
 }

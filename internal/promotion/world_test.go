@@ -42,6 +42,11 @@ type world struct {
 	withdrawn map[string]bool    // stages: rolled back since
 	mustHold  map[string]bool    // by environment: a rollback entered, and nobody lifted its hold
 	automatic map[string]int     // by environment and release: how often the server rolled it back
+
+	watches map[string]bool      // environments that are looked at now and then
+	looking map[place2]bool      // what somebody looks at now
+	seen    map[place2]time.Time // when what is there was last known
+	repairs map[string][]string  // by rollout: the stacks that drifted
 }
 
 // commit is a release with what its configuration says.
@@ -87,7 +92,9 @@ func newWorld(t *rapid.T) *world {
 		w.graph[len(w.graph)-1].Windows = []Windows{{{From: 6 * hour, To: 18 * hour, Zone: time.UTC}}}
 	}
 	w.parallel = rapid.IntRange(0, 2).Draw(t, "parallel")
+	w.watches, w.looking, w.seen, w.repairs = map[string]bool{}, map[place2]bool{}, map[place2]time.Time{}, map[string][]string{}
 	for _, e := range w.graph {
+		w.watches[e.Name] = rapid.Bool().Draw(t, "looks at "+e.Name)
 		w.envs[e.Name] = &core.EnvironmentState{Name: e.Name}
 	}
 	return w
@@ -130,7 +137,7 @@ func (w *world) open() []*Rollout {
 }
 
 func (w *world) snapshot() Snapshot {
-	s := Snapshot{Project: "shop", Stopped: w.stopped, Environments: map[string]core.EnvironmentState{}}
+	s := Snapshot{Project: "shop", Stopped: w.stopped, Environments: map[string]core.EnvironmentState{}, Sights: w.sights()}
 	for name, e := range w.envs {
 		s.Environments[name] = *e
 	}
@@ -187,11 +194,11 @@ func (w *world) view(ro *Rollout, st *Stage) []Instance {
 		}
 		if ready {
 			in.Need = NeedRun
-			if state.version == c.stacks[stack] && !in.Unknown {
+			if state.version == c.stacks[stack] && !in.Unknown && !slices.Contains(w.repairs[ro.ID], stack) {
 				in.Need = NeedNothing
 			}
 		}
-		done[stack] = in.Need == NeedNothing
+		done[stack] = in.Need == NeedNothing || in.Run != nil && in.Run.Status == core.RunSucceeded && in.Run.Kind == core.KindDeploy
 		out = append(out, in)
 	}
 	for _, stack := range allStacks {

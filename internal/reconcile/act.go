@@ -32,6 +32,9 @@ func (w *worker) act(ctx context.Context, s *snapshot, d promotion.Decision) err
 			}
 			interrupt = append(interrupt, asking...)
 			return w.admit(tx, s, d)
+		case promotion.Look:
+			_, err := drift.Begin(tx, "server", w.project, d.Stack, d.Environment)
+			return err
 		case promotion.Start:
 			return w.start(tx, s, d)
 		case promotion.Move:
@@ -121,6 +124,8 @@ func (w *worker) admit(tx core.Tx, s *snapshot, d promotion.Admit) error {
 	}
 	if rollout, err := tx.Rollout(d.Rollout); err != nil || rollout.Cancel {
 		return errors.Join(err, core.Errorf(core.Conflict, "%s has just been cancelled", d.Rollout))
+	} else if rollout.Kind == core.RolloutRepair && environment.Present != release.Number {
+		return core.Errorf(core.Conflict, "release %d is in %s, and no more %d, which %s repairs", environment.Present, d.Environment, release.Number, d.Rollout)
 	}
 	stage, err := tx.Stage(d.Stage)
 	if err != nil {

@@ -70,7 +70,7 @@ func (w *worker) snapshot(ctx context.Context) (*snapshot, error) {
 			return err
 		}
 		for _, e := range environments {
-			if len(open) == 0 || e.Verified == 0 {
+			if e.Verified == 0 {
 				continue
 			}
 			release, err := tx.FindRelease(w.project, strconv.FormatInt(e.Verified, 10))
@@ -118,6 +118,9 @@ func (w *worker) snapshot(ctx context.Context) (*snapshot, error) {
 		return nil, err
 	}
 	s.Project, s.Stopped = w.project, s.project.Stopped
+	if err := w.sights(ctx, s); err != nil {
+		return nil, err
+	}
 	slices.SortStableFunc(open, func(a, b core.Rollout) int {
 		if a.Release.Number != b.Release.Number {
 			return int(a.Release.Number - b.Release.Number)
@@ -159,7 +162,7 @@ func (w *worker) rollout(ctx context.Context, s *snapshot, ro core.Rollout) (pro
 				stage.Config = promotion.Environment{Name: e.Name, After: e.After, Bake: e.Bake, Every: e.Queue == "every",
 					Windows: l.Windows(), Freezes: l.Freezes(e.Name, s.freezes, s.now), SecondPerson: s.rails.SkipTakesSecond(w.project, e.Name),
 					AutoRollback: e.Rollback == "auto"}
-				if ro.Kind == core.RolloutRollback {
+				if ro.Kind == core.RolloutRollback || ro.Kind == core.RolloutRepair {
 					stage.Config.After = nil // it was verified here, and comes from nowhere else
 				}
 				if st.Status == core.StageWaiting && !ro.Status.Terminal() {
@@ -320,7 +323,7 @@ func (w *worker) answer(ctx context.Context, s *snapshot, cfg *config.Config, ro
 		}
 		w.memo[st.ID][stack] = wants
 	}
-	if state.Digest != "" && state.Digest == wants.Digest && state.Unknown == "" && !s.replace[[2]string{stack, st.Environment}] {
+	if state.Digest != "" && state.Digest == wants.Digest && state.Unknown == "" && !s.replace[[2]string{stack, st.Environment}] && !slices.Contains(ro.Repairs, stack) {
 		return promotion.NeedNothing, nil
 	}
 	return promotion.NeedRun, nil

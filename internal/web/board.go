@@ -121,6 +121,9 @@ func newBoard(status wire.Status, rollouts []wire.Rollout, f filter) board {
 			continue
 		}
 		counts[in.State]++
+		if in.Drift == drifted {
+			counts[drifted]++
+		}
 		r := rows[in.Stack]
 		if r == nil {
 			r = &row{Stack: in.Stack, Cells: make([]*wire.InstanceStatus, len(b.Environments))}
@@ -129,7 +132,9 @@ func newBoard(status wire.Status, rollouts []wire.Rollout, f filter) board {
 		r.Cells[at] = in
 	}
 	for _, r := range rows {
-		inState := func(c *wire.InstanceStatus) bool { return c != nil && c.State == f.State }
+		inState := func(c *wire.InstanceStatus) bool {
+			return c != nil && (c.State == f.State || f.State == drifted && c.Drift == drifted)
+		}
 		if f.State == "" || slices.ContainsFunc(r.Cells, inState) {
 			b.Rows = append(b.Rows, *r)
 		}

@@ -32,7 +32,7 @@ func stateTone(state string) tone {
 		return busy
 	case "waiting", "awaiting_approval":
 		return waits
-	case "behind", "held":
+	case "behind", "held", drifted:
 		return warn
 	case "failed":
 		return bad
@@ -45,7 +45,10 @@ func stateTone(state string) tone {
 }
 
 // states of an instance, in the order in which a person wants to choose from them.
-var states = []string{"failed", "errored", "unknown", "running", "waiting", "held", "behind", "up_to_date", "never"}
+var states = []string{"failed", "errored", "unknown", "running", "waiting", "held", "behind", drifted, "up_to_date", "never"}
+
+// drifted is no state of its own: what runs, fails or is up to date may have drifted besides.
+const drifted = "drifted"
 
 func stateWord(state string) string {
 	switch state {

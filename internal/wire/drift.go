@@ -62,6 +62,11 @@ type Look struct {
 	Instances    []string `json:"instances,omitempty" doc:"STACK@ENVIRONMENT; with neither, every instance of the project"`
 }
 
+// Repair asks for a repair of an environment.
+type Repair struct {
+	Stacks []string `json:"stacks,omitempty" doc:"default: every stack that is known to have drifted there"`
+}
+
 // Looks are the looks that were asked for.
 type Looks struct {
 	Runs    []Run       `json:"runs"`

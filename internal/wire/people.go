@@ -138,10 +138,10 @@ type Wait struct {
 type Rollout struct {
 	ID       string    `json:"id"`
 	Project  string    `json:"project"`
-	Kind     string    `json:"kind" enum:"promotion,rollback"`
+	Kind     string    `json:"kind" enum:"promotion,rollback,repair"`
 	Release  Release   `json:"release"`
 	From     int64     `json:"from,omitempty" doc:"of a rollback: the number of the release that was there when it was asked for"`
-	Reason   string    `json:"reason,omitempty" doc:"of a rollback: why"`
+	Reason   string    `json:"reason,omitempty" doc:"of a rollback or a repair: why"`
 	Status   string    `json:"status" enum:"running,succeeded,failed,errored,cancelled,superseded,unknown"`
 	By       string    `json:"by"`
 	Created  time.Time `json:"created"`
@@ -180,6 +180,7 @@ type Run struct {
 	Approval    *Approval `json:"approval,omitempty" doc:"what it waits for, while it awaits approvals; only when one run is asked for"`
 	Votes       []Vote    `json:"votes,omitempty" doc:"what people said to its plans; only when one run is asked for"`
 	Before      []Hooked  `json:"before_change,omitempty" doc:"commands that ran before something stateful was touched"`
+	Drift       *Drift    `json:"drift,omitempty" doc:"of a run of kind drift: what it found, masked; only when one run is asked for"`
 	// Phases is how long each took, in milliseconds: prepare, plan, check, before_change,
 	// apply, provision, verify. Those that did not happen are missing.
 	Phases map[string]int64 `json:"phases,omitempty"`

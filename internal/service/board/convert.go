@@ -6,6 +6,7 @@ import (
 
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/promotion"
+	"github.com/terrace-cd/terrace/internal/service/runs"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
@@ -181,6 +182,14 @@ func (s *Service) Run(ctx context.Context, id, who string) (out wire.Run, err er
 		out = Run(r)
 		for kind, doc := range map[string]any{"checks": &out.Checks, "recap": &out.Recap, "verify": &out.Verified, "phases": &out.Phases, "before_change": &out.Before} {
 			if err := s.Runs.Doc(tx, id, kind, doc); err != nil && core.CodeOf(err) != core.NotFound {
+				return err
+			}
+		}
+		if r.Kind == core.KindDrift {
+			out.Drift = &wire.Drift{}
+			if err := s.Runs.Doc(tx, id, runs.DriftDoc, out.Drift); core.CodeOf(err) == core.NotFound {
+				out.Drift = nil
+			} else if err != nil {
 				return err
 			}
 		}

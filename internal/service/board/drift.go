@@ -2,6 +2,7 @@ package board
 
 import (
 	"slices"
+	"time"
 
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/service/state"
@@ -11,8 +12,8 @@ import (
 // Seen is what is known of the drift of a project's instances, by stack and environment.
 type Seen struct {
 	Rows    map[[2]string]core.Drift
-	Names   map[[2]string]string // of the states that are current
-	Looking map[[2]string]string // the run that looks just now
+	Names   map[[2]string]state.Named // of the states that are current
+	Looking map[[2]string]string      // the run that looks just now
 }
 
 // Drifts reads it.
@@ -41,13 +42,16 @@ func Drifts(tx core.Tx, project string) (s Seen, err error) {
 func (s Seen) Valid(stack, environment string) bool {
 	key := [2]string{stack, environment}
 	d, ok := s.Rows[key]
-	return ok && d.Error == "" && d.State != "" && d.State == s.Names[key]
+	return ok && d.Error == "" && d.State != "" && d.State == s.Names[key].Name
 }
 
 // Of is what may be said of an instance.
 func (s Seen) Of(stack, environment string) wire.DriftStatus {
 	key := [2]string{stack, environment}
 	d := s.Rows[key]
+	if d.Run == "" {
+		d.Looked = time.Time{} // an apply was the last to see it
+	}
 	out := wire.DriftStatus{Instance: core.InstanceName(stack, environment), State: "unknown", Run: d.Run, Looked: d.Looked, Message: d.Error}
 	switch {
 	case s.Valid(stack, environment):

@@ -13,14 +13,16 @@ import (
 	"github.com/terrace-cd/terrace/internal/service/bus"
 	"github.com/terrace-cd/terrace/internal/service/runs"
 	"github.com/terrace-cd/terrace/internal/service/state"
+	"github.com/terrace-cd/terrace/internal/service/wanted"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
 // Service is safe for concurrent use.
 type Service struct {
-	Store core.Store
-	Runs  *runs.Service
-	Bus   *bus.Bus
+	Store  core.Store
+	Runs   *runs.Service
+	Wanted *wanted.Evaluator
+	Bus    *bus.Bus
 }
 
 // Begin makes a run that looks at an instance, with the code of the release that was
@@ -61,7 +63,9 @@ func Begin(tx core.Tx, by, project, stack, environment string) (core.Run, error)
 		}
 	}
 	release, err := tx.Release(project, instance.Commit)
-	if err != nil {
+	if core.CodeOf(err) == core.NotFound {
+		return core.Run{}, core.Errorf(core.Conflict, "the release that was applied last at %s (%s) is not known any more, so there is no code to look with", name, core.ShortCommit(instance.Commit))
+	} else if err != nil {
 		return core.Run{}, err
 	}
 	now := tx.Now()

@@ -58,7 +58,7 @@ func (s *Service) Start(ctx context.Context, by, project, ref string) (core.Roll
 			return err
 		}
 		for _, ro := range open {
-			if ro.Release.Commit != release.Commit || ro.Status != core.RolloutRunning {
+			if ro.Release.Commit != release.Commit || ro.Status != core.RolloutRunning || ro.Kind == core.RolloutRepair {
 				continue
 			}
 			again, err := paused(tx, ro)

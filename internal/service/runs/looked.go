@@ -72,6 +72,15 @@ func (s *Service) Looked(ctx context.Context, c Caller, id string, looked wire.L
 	return err
 }
 
+// undid makes the newest look void once something was applied: where that undid what drifted,
+// the state is what it was, and keeps its name.
+func undid(tx core.Tx, run core.Run) error {
+	if !run.Applied {
+		return nil
+	}
+	return tx.PutDrift(core.Drift{Project: run.Project, Stack: run.Stack, Environment: run.Environment, Looked: tx.Now()})
+}
+
 // toldNothing notes that a look ended without having found out, so that it is not begun
 // again at once. One that gave way to a release does not count.
 func toldNothing(tx core.Tx, run core.Run) error {

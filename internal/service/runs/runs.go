@@ -153,6 +153,9 @@ func move(tx core.Tx, run *core.Run, to core.RunStatus, who core.Actor, by strin
 	case run.Kind.OnlyLooks():
 		return toldNothing(tx, *run)
 	}
+	if err := undid(tx, *run); err != nil {
+		return err
+	}
 	instance, err := tx.Instance(run.Project, run.Stack, run.Environment)
 	if err != nil {
 		return err

@@ -13,24 +13,30 @@ import (
 func versionName(v core.StateVersion) string { return fmt.Sprintf("v%d", v.ID) }
 func ownName(o core.OwnState) string         { return fmt.Sprintf("%s:%s:%d", o.Run, o.Lineage, o.Serial) }
 
+// Named is a state's name, and when it was written.
+type Named struct {
+	Name string
+	At   time.Time
+}
+
 // Names are the names of all states of a project that have something in them, by stack
 // and environment.
-func Names(tx core.Tx, project string) (map[[2]string]string, error) {
-	names := map[[2]string]string{}
+func Names(tx core.Tx, project string) (map[[2]string]Named, error) {
+	names := map[[2]string]Named{}
 	versions, err := tx.CurrentStates(project)
 	if err != nil {
 		return nil, err
 	}
 	for _, v := range versions {
 		if v.Resources > 0 {
-			names[[2]string{v.Stack, v.Environment}] = versionName(v)
+			names[[2]string{v.Stack, v.Environment}] = Named{versionName(v), v.Created}
 		}
 	}
 	own, err := tx.OwnStates(project)
 	for _, o := range own { // stands for the built-in one
 		key := [2]string{o.Stack, o.Environment}
 		if delete(names, key); o.Resources > 0 {
-			names[key] = ownName(o)
+			names[key] = Named{ownName(o), o.Seen}
 		}
 	}
 	return names, err
