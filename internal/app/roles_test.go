@@ -222,6 +222,75 @@ func TestABrowserHasTheRoleOfItsToken(t *testing.T) {
 	}
 }
 
+// entered is a browser that a link lets in, which it asks for with a token.
+func entered(t *testing.T, a *app.App, who *client.Client) *client.Client {
+	t.Helper()
+	link, err := who.CreateEntry(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.URL()+link.Path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultTransport.RoundTrip(req) // which follows nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if len(resp.Cookies()) != 1 {
+		t.Fatalf("the link sets %v", resp.Cookies())
+	}
+	browser := client.New(a.URL(), resp.Cookies()[0].Value)
+	t.Cleanup(browser.Close)
+	return browser
+}
+
+// Whoever takes a token away takes away what it let in, also at second hand; others of the
+// same user stay, and the last admin is not locked out by it.
+func TestRevokingEndsBrowsers(t *testing.T) {
+	a, admin := start(t, app.Options{Exe: "/bin/false"})
+	names := func() (names []string) {
+		all, err := admin.Tokens(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, token := range all {
+			names = append(names, token.Name)
+		}
+		return names
+	}
+	_, laptop := token(t, a, admin, wire.CreateToken{Name: "eve-laptop", User: "eve", Role: "viewer"})
+	token(t, a, admin, wire.CreateToken{Name: "eve-phone", User: "eve", Role: "viewer"})
+	browser := entered(t, a, laptop)
+	entered(t, a, browser)
+	if got := names(); len(got) != 5 {
+		t.Fatalf("tokens: %v", got)
+	}
+	all, err := admin.Tokens(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := all[slices.IndexFunc(all, func(t wire.Token) bool { return t.Name == "eve-laptop" })].ID
+	if err := admin.RevokeToken(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(); len(got) != 2 || slices.Contains(got, "eve") || !slices.Contains(got, "eve-phone") {
+		t.Errorf("tokens that are left: %v", got)
+	}
+	if _, err := browser.Projects(t.Context()); code(err) != string(core.Unauthenticated) {
+		t.Errorf("the browser of a revoked token: %v", err)
+	}
+	entered(t, a, admin)
+	for _, own := range all {
+		if own.Role == "admin" {
+			if err := admin.RevokeToken(t.Context(), own.ID); code(err) != string(core.Conflict) {
+				t.Errorf("the last admin, whose browser would end with it: %v", err)
+			}
+		}
+	}
+}
+
 func TestTokensThatCannotBe(t *testing.T) {
 	_, admin := start(t, app.Options{Exe: "/bin/false"})
 	for _, wanted := range []wire.CreateToken{

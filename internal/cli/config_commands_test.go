@@ -142,3 +142,32 @@ func TestFmtCommand(t *testing.T) {
 		t.Errorf("an empty folder: %d %s", code, errs)
 	}
 }
+
+func TestGuardrailsCheckCommand(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	writeFiles(t, dir, map[string]string{"guardrails.hcl": "skip {\n  second_person = true\n}\n", "bad.hcl": "skip {\n  second = true\n}\n"})
+	type checked struct {
+		Valid    bool
+		Files    []string
+		Problems []struct{ Summary string }
+	}
+	for _, name := range []string{dir, filepath.Join(dir, "guardrails.hcl")} {
+		out, errs, code := runConfig(t, newGuardrailsCheck(), "--json", name)
+		var c checked
+		if err := json.Unmarshal([]byte(out), &c); err != nil || code != 0 || !c.Valid || len(c.Files) != 1 || c.Problems == nil {
+			t.Errorf("%s: %d %v %s%s", name, code, err, out, errs)
+		}
+	}
+	out, errs, code := runConfig(t, newGuardrailsCheck(), "--json", filepath.Join(dir, "bad.hcl"))
+	var c checked
+	if err := json.Unmarshal([]byte(out), &c); err != nil || code != 1 || c.Valid || len(c.Problems) == 0 || errs != "" {
+		t.Errorf("%d %v %s%s", code, err, out, errs)
+	}
+	if out, errs, code := runConfig(t, newGuardrailsCheck(), filepath.Join(dir, "bad.hcl")); code != 1 || out != "" || !strings.Contains(errs, "bad.hcl:2") {
+		t.Errorf("%d %s%s", code, out, errs)
+	}
+	if _, errs, code := runConfig(t, newGuardrailsCheck(), filepath.Join(dir, "none.hcl")); code != 1 || !strings.Contains(errs, "cannot be read") {
+		t.Errorf("%d %s", code, errs)
+	}
+}

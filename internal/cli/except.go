@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -55,7 +56,9 @@ A run that was denied is over; start its release again: terrace rollout start --
 
 func newExceptList(s *settings) *cobra.Command {
 	var all bool
+	var environment string
 	c := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "Exceptions that can be used; with --all, every one there was", Args: cobra.NoArgs,
+		Example: "  terrace except list\n  terrace except list --environment production --all",
 		RunE: s.with(func(ctx context.Context, c *client.Client, project string, cmd *cobra.Command, _ []string) error {
 			exceptions, err := c.Exceptions(ctx, project)
 			if err != nil {
@@ -63,7 +66,7 @@ func newExceptList(s *settings) *cobra.Command {
 			}
 			shown := []wire.Exception{}
 			for _, e := range exceptions {
-				if all || e.Status == "open" || e.Status == "pending" {
+				if (all || e.Status == "open" || e.Status == "pending") && isIn(environment, e.Instance) {
 					shown = append(shown, e)
 				}
 			}
@@ -88,8 +91,14 @@ func newExceptList(s *settings) *cobra.Command {
 				table(out, []string{"ID", "INSTANCE", "ADDRESS", "", "BY", "WHY"}, rows)
 			})
 		})}
+	c.Flags().StringVar(&environment, "environment", "", "only those of this environment")
 	c.Flags().BoolVar(&all, "all", false, "also those that are used, expired or taken back")
 	return c
+}
+
+// isIn reports whether an instance is in an environment; "" is any.
+func isIn(environment, instance string) bool {
+	return environment == "" || strings.HasSuffix(instance, "@"+environment)
 }
 
 func newExceptApprove(s *settings) *cobra.Command {

@@ -93,14 +93,9 @@ approval is judged by it. Guardrails are taken away by setting an empty file.`,
 
 // readGuardrails reads and checks a file, or the one in a folder, with its policies.
 func (s *settings) readGuardrails(cmd *cobra.Command, name string) (map[string]string, error) {
-	dir, file := filepath.Split(filepath.Clean(name))
-	if info, err := os.Stat(name); err != nil {
-		return nil, core.Errorf(core.NotFound, "%s cannot be read: %w", name, err)
-	} else if info.IsDir() {
-		dir, file = name, config.GuardrailsFile
-	}
-	if dir == "" {
-		dir = "."
+	dir, file, err := guardrailsAt(name)
+	if err != nil {
+		return nil, err
 	}
 	tree := config.Dir(dir)
 	g, diags := config.LoadGuardrailsFile(tree, file)
@@ -125,6 +120,19 @@ func (s *settings) readGuardrails(cmd *cobra.Command, name string) (map[string]s
 	files := maps.Clone(g.Bundle)
 	files[config.GuardrailsFile] = string(text)
 	return files, nil
+}
+
+// guardrailsAt splits the name of a file, or of a folder with a guardrails.hcl in it.
+func guardrailsAt(name string) (dir, file string, err error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return "", "", core.Errorf(core.NotFound, "%s cannot be read: %w", name, err)
+	}
+	if info.IsDir() {
+		return name, config.GuardrailsFile, nil
+	}
+	name = filepath.Clean(name)
+	return filepath.Dir(name), filepath.Base(name), nil
 }
 
 // diffOfFiles shows what becomes of each file.
@@ -213,15 +221,39 @@ func newGuardrailsHistory(s *settings) *cobra.Command {
 }
 
 func newGuardrailsCheck() *cobra.Command {
-	return &cobra.Command{Use: "check FILE|DIR", Short: "Check a guardrails.hcl without storing it", Args: cobra.ExactArgs(1), Example: "  terrace guardrails check guardrails.hcl",
+	return &cobra.Command{Use: "check FILE|DIR", Short: "Check a guardrails.hcl without storing it", Args: cobra.ExactArgs(1),
+		Long:    "Checks a guardrails.hcl and the policies beside it, here, and prints all problems at once; exit code 1\nwhen there are errors.",
+		Example: "  terrace guardrails check guardrails.hcl\n  terrace guardrails check rails/ --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s := &settings{json: asJSON(cmd)}
-			files, err := s.readGuardrails(cmd, args[0])
+			dir, file, err := guardrailsAt(args[0])
 			if err != nil {
 				return err
 			}
-			return s.show(cmd, map[string]any{"valid": true, "files": slices.Sorted(maps.Keys(files))}, func(out io.Writer) {
-				_, _ = fmt.Fprintf(out, "%s holds, with %s.\n", args[0], count(len(files)-1, "policy file"))
-			})
+			tree := config.Dir(dir)
+			g, diags := config.LoadGuardrailsFile(tree, file)
+			checked := struct {
+				Valid    bool             `json:"valid"`
+				Files    []string         `json:"files"`
+				Problems []config.Problem `json:"problems"`
+			}{!diags.HasErrors(), []string{file}, config.Problems(diags)}
+			if checked.Valid {
+				checked.Files = append(checked.Files, slices.Sorted(maps.Keys(g.Bundle))...)
+			}
+			stderr := cmd.ErrOrStderr()
+			if !s.json {
+				_, _ = io.WriteString(stderr, config.Render(diags, tree, isTerminal(stderr)))
+			}
+			if err := s.show(cmd, checked, func(out io.Writer) {
+				if checked.Valid {
+					_, _ = fmt.Fprintf(out, "%s holds, with %s.\n", args[0], count(len(checked.Files)-1, "policy file"))
+				}
+			}); err != nil {
+				return err
+			}
+			if !checked.Valid {
+				return exitError{code: exitFailed}
+			}
+			return nil
 		}}
 }

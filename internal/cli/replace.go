@@ -47,7 +47,9 @@ Something protected (stateful in terrace.hcl) is refused at once.`,
 
 func newReplaceList(s *settings) *cobra.Command {
 	var all bool
+	var environment string
 	c := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "What is to be replaced; with --all, everything that ever was", Args: cobra.NoArgs,
+		Example: "  terrace replace list\n  terrace replace list --environment production --all",
 		RunE: s.with(func(ctx context.Context, c *client.Client, project string, cmd *cobra.Command, _ []string) error {
 			list, err := c.Replacements(ctx, project)
 			if err != nil {
@@ -55,7 +57,7 @@ func newReplaceList(s *settings) *cobra.Command {
 			}
 			shown := []wire.Replacement{}
 			for _, r := range list {
-				if all || r.Status == "open" {
+				if (all || r.Status == "open") && isIn(environment, r.Instance) {
 					shown = append(shown, r)
 				}
 			}
@@ -71,6 +73,7 @@ func newReplaceList(s *settings) *cobra.Command {
 				table(out, []string{"ID", "INSTANCE", "ADDRESS", "", "BY", "ASKED", "WHY"}, rows)
 			})
 		})}
+	c.Flags().StringVar(&environment, "environment", "", "only what is in this environment")
 	c.Flags().BoolVar(&all, "all", false, "also what is done or taken back")
 	return c
 }

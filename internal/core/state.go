@@ -94,6 +94,7 @@ type Token struct {
 	Role Role   // for TokenPerson: "" means what the guardrails give the user
 	// Project and Environment are where a Role of its own holds; "" means in all.
 	Project, Environment string
+	Parent               string // the token that let this browser in, and ends it; "" for others
 	Run                  string // for TokenRun
 	Fence                int64  // for TokenRun: of the attempt it was made for
 	Created              time.Time

@@ -51,7 +51,9 @@ func (a *API) promoteRoutes(r *routes) {
 		out := []wire.PendingSkip{}
 		for _, p := range all {
 			w := wire.PendingSkip{Skip: board.Skip(p.Skip), Project: in.Project, Rollout: p.Rollout.ID, Stage: p.Stage.ID, Environment: p.Stage.Environment, Release: board.Release(p.Rollout.Release)}
-			if p.Skip.By == by(ctx) {
+			if err := may(ctx, core.RoleOperator, in.Project, p.Stage.Environment); err != nil {
+				w.MayNot = err.Error()
+			} else if p.Skip.By == by(ctx) {
 				w.MayNot = "you asked for it"
 			}
 			out = append(out, w)

@@ -2,11 +2,11 @@ package store
 
 import "github.com/terrace-cd/terrace/internal/core"
 
-const tokenColumns = "id, hash, kind, name, user_name, role, project, environment, run, fence, created, expires, revoked"
+const tokenColumns = "id, hash, kind, name, user_name, role, project, environment, run, fence, created, expires, revoked, parent"
 
 func scanToken(r row) (v core.Token, err error) {
 	var run *string
-	err = r.Scan(&v.ID, &v.Hash, &v.Kind, &v.Name, &v.User, &v.Role, &v.Project, &v.Environment, &run, &v.Fence, into(&v.Created), into(&v.Expires), &v.Revoked)
+	err = r.Scan(&v.ID, &v.Hash, &v.Kind, &v.Name, &v.User, &v.Role, &v.Project, &v.Environment, &run, &v.Fence, into(&v.Created), into(&v.Expires), &v.Revoked, &v.Parent)
 	if run != nil {
 		v.Run = *run
 	}
@@ -18,8 +18,8 @@ func (t *tx) AddToken(v core.Token) error {
 	if v.Run != "" {
 		run = &v.Run
 	}
-	return t.add("token "+v.ID+" exists", "INSERT INTO tokens ("+tokenColumns+") VALUES ("+placeholders(13)+")",
-		v.ID, v.Hash, v.Kind, v.Name, v.User, v.Role, v.Project, v.Environment, run, v.Fence, micros(v.Created), micros(v.Expires), v.Revoked)
+	return t.add("token "+v.ID+" exists", "INSERT INTO tokens ("+tokenColumns+") VALUES ("+placeholders(14)+")",
+		v.ID, v.Hash, v.Kind, v.Name, v.User, v.Role, v.Project, v.Environment, run, v.Fence, micros(v.Created), micros(v.Expires), v.Revoked, v.Parent)
 }
 
 func (t *tx) TokenByHash(hash string) (core.Token, error) {

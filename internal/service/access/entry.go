@@ -29,14 +29,15 @@ type entry struct {
 }
 
 // NewEntry makes a code that Redeem exchanges, once, for a token of the browser's own.
-// It lets in for as long as the token of who asks, and lets do the same.
+// It lets in for as long as the token of who asks, which ends it when it is revoked, and
+// lets do the same.
 func (s *Service) NewEntry(ctx context.Context, who Identity) (code string, err error) {
 	lifetime := browserLife
 	if until := who.Token.Expires; !until.IsZero() {
 		lifetime = max(time.Second, min(lifetime, time.Until(until))) // 0 would mean for ever
 	}
 	_, secret, err := s.NewToken(ctx, who.Name(), core.Token{Name: who.Token.User, User: who.Token.User, Role: who.Token.Role,
-		Project: who.Token.Project, Environment: who.Token.Environment}, lifetime)
+		Project: who.Token.Project, Environment: who.Token.Environment, Parent: who.Token.ID}, lifetime)
 	if err != nil {
 		return "", err
 	}

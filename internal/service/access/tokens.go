@@ -94,7 +94,7 @@ func (s *Service) AddToken(ctx context.Context, by string, wanted core.Token, se
 	err := s.Store.Update(ctx, func(tx core.Tx) error {
 		now := tx.Now()
 		token = core.Token{ID: core.NewID(core.PrefixToken, now), Hash: runs.HashToken(secret), Kind: core.TokenPerson, Name: wanted.Name, User: wanted.User,
-			Role: wanted.Role, Project: wanted.Project, Environment: wanted.Environment, Created: now}
+			Role: wanted.Role, Project: wanted.Project, Environment: wanted.Environment, Parent: wanted.Parent, Created: now}
 		if lifetime > 0 {
 			token.Expires = now.Add(lifetime)
 		}
@@ -174,19 +174,44 @@ func (s *Service) admins(tx core.Tx) (admins []core.Token, err error) {
 	return admins, err
 }
 
-// Revoke ends a token. Errors: NotFound; Conflict for the last one of an admin.
+// Revoke ends a token, and those of the browsers that it let in. Errors: NotFound; Conflict
+// when no token of an admin would be left.
 func (s *Service) Revoke(ctx context.Context, by, id string) error {
 	return s.Store.Update(ctx, func(tx core.Tx) error {
 		admins, err := s.admins(tx)
 		if err != nil {
 			return err
 		}
-		if len(admins) == 1 && admins[0].ID == id {
-			return core.Errorf(core.Conflict, "%s is the last token that may do everything, and nobody could make another one; do that first: terrace token create NAME --role admin", id)
-		}
-		if err := tx.RevokeToken(id); err != nil {
+		tokens, err := tx.Tokens()
+		if err != nil {
 			return err
 		}
-		return tx.AddEvent(core.Event{By: by, Kind: "token.revoked", On: id})
+		ended := descendants(tokens, id)
+		if len(admins) > 0 && !slices.ContainsFunc(admins, func(t core.Token) bool { return !slices.Contains(ended, t.ID) }) {
+			return core.Errorf(core.Conflict, "%s is the last token that may do everything, and nobody could make another one; do that first: terrace token create NAME --role admin", id)
+		}
+		for _, each := range ended {
+			if err := tx.RevokeToken(each); err != nil {
+				return err
+			}
+			if err := tx.AddEvent(core.Event{By: by, Kind: "token.revoked", On: each}); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
+}
+
+// descendants are a token and all that lives by it: the browsers that it let in, and those
+// that they let in.
+func descendants(tokens []core.Token, id string) []string {
+	ended := []string{id}
+	for i := 0; i < len(ended); i++ {
+		for _, t := range tokens {
+			if t.Parent == ended[i] && !t.Revoked {
+				ended = append(ended, t.ID)
+			}
+		}
+	}
+	return ended
 }

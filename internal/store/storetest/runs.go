@@ -259,7 +259,7 @@ func logRetention(t *testing.T, s core.Store) {
 
 func tokens(t *testing.T, s core.Store) {
 	seed(t, s, "shop", 1)
-	admin := core.Token{ID: "tok-1", Hash: "h1", Kind: core.TokenPerson, Name: "ana's laptop", User: "ana", Role: core.RoleOperator, Project: "shop", Environment: "dev", Created: at, Expires: at.Add(time.Hour)}
+	admin := core.Token{ID: "tok-1", Hash: "h1", Kind: core.TokenPerson, Name: "ana's laptop", User: "ana", Role: core.RoleOperator, Project: "shop", Environment: "dev", Parent: "tok-0", Created: at, Expires: at.Add(time.Hour)}
 	runner := core.Token{ID: "tok-2", Hash: "h2", Kind: core.TokenRun, Name: "r-1", Run: "r-1", Fence: 3, Created: at}
 	update(t, s, func(tx core.Tx) error {
 		if err := tx.AddRun(run("r-1", "web", "dev", release("shop", 1))); err != nil {
