@@ -10,9 +10,9 @@ import (
 )
 
 // sight is an instance that is looked at every six hours, last some hours before noon.
-func sight(stack, environment string, hours time.Duration, options ...func(*Sight)) func(*Snapshot) {
+func sight(stack, environment string, hours int, options ...func(*Sight)) func(*Snapshot) {
 	return func(s *Snapshot) {
-		at := Sight{Environment: environment, Stack: stack, Every: 6 * time.Hour, Seen: noon.Add(-hours * time.Hour)}
+		at := Sight{Environment: environment, Stack: stack, Every: 6 * time.Hour, Seen: noon.Add(-time.Duration(hours) * time.Hour)}
 		for _, o := range options {
 			o(&at)
 		}
