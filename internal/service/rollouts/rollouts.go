@@ -80,7 +80,7 @@ func (s *Service) Start(ctx context.Context, by, project, ref string) (core.Roll
 		}
 		for _, e := range environments {
 			if first[e.Name] && e.Entered > release.Number {
-				return core.Errorf(core.Conflict, "release %d, which is newer than %d, is in %s already; an older release enters only as a rollback (rule 8)", e.Entered, release.Number, e.Name)
+				return core.Errorf(core.Conflict, "release %d, which is newer than %d, is in %s already; an older release enters only as a rollback (rule 8): terrace rollback %s --to %d", e.Entered, release.Number, e.Name, e.Name, release.Number)
 			}
 		}
 		rollout, err = projects.AddRollout(tx, release, cfg, by, true)
