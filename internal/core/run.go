@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -177,6 +178,9 @@ func RunStatuses() []RunStatus {
 		RunVerifying, RunSucceeded, RunFailed, RunErrored, RunCancelled, RunSuperseded, RunUnknown,
 	}
 }
+
+// RunsUnderWay lists the statuses of runs that are not over.
+func RunsUnderWay() []RunStatus { return slices.DeleteFunc(RunStatuses(), RunStatus.Terminal) }
 
 // Changes counts what a plan does to resources. A replacement counts once, as
 // Replace, not as a delete and a create.

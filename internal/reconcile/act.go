@@ -174,18 +174,14 @@ func (w *worker) start(tx core.Tx, s *snapshot, d promotion.Start) error {
 			return core.Errorf(core.Conflict, "%s is %s at %s", o.ID, o.Status, o.Instance())
 		}
 	}
-	now := tx.Now()
-	run := core.Run{ID: core.NewID(core.PrefixRun, now), Project: w.project, Stage: d.Stage, Rollout: d.Rollout, Stack: d.Stack, Environment: stage.Environment,
-		Kind: d.Kind, Status: core.RunQueued, Release: s.rollouts[d.Rollout].Release, Created: now, PhaseAt: now}
+	run := core.Run{Project: w.project, Stage: d.Stage, Rollout: d.Rollout, Stack: d.Stack, Environment: stage.Environment,
+		Kind: d.Kind, Release: s.rollouts[d.Rollout].Release}
 	if d.Kind == core.KindDeploy {
 		wants := w.memo[d.Stage][d.Stack]
 		run.InputDigest, run.Components = wants.Digest, wants.Parts
 	}
-	if err := tx.AddRun(run); err != nil {
-		return err
-	}
-	return tx.AddEvent(core.Event{By: "server", Kind: "run.queued", Project: w.project, On: run.ID,
-		Data: map[string]string{"instance": run.Instance(), "kind": string(run.Kind), "release": fmt.Sprint(run.Release.Number)}})
+	_, err = runs.Queue(tx, "server", run)
+	return err
 }
 
 // setStage moves a stage, frees the lease when it is over, and remembers what was

@@ -1,7 +1,6 @@
 package board
 
 import (
-	"slices"
 	"time"
 
 	"github.com/terrace-cd/terrace/internal/core"
@@ -29,7 +28,7 @@ func Drifts(tx core.Tx, project string) (s Seen, err error) {
 	if s.Names, err = state.Names(tx, project); err != nil {
 		return s, err
 	}
-	active, err := tx.Runs(core.RunFilter{Project: project, Statuses: slices.DeleteFunc(core.RunStatuses(), core.RunStatus.Terminal)})
+	active, err := tx.Runs(core.RunFilter{Project: project, Statuses: core.RunsUnderWay()})
 	for _, run := range active {
 		if run.Kind == core.KindDrift {
 			s.Looking[[2]string{run.Stack, run.Environment}] = run.ID

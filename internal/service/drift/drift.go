@@ -50,7 +50,7 @@ func Begin(tx core.Tx, by, project, stack, environment string) (core.Run, error)
 	if resources == 0 {
 		return core.Run{}, core.Errorf(core.Conflict, "%s has nothing in its state", name)
 	}
-	others, err := tx.Runs(core.RunFilter{Project: project, Environment: environment, Stack: stack, Statuses: underWay})
+	others, err := tx.Runs(core.RunFilter{Project: project, Environment: environment, Stack: stack, Statuses: core.RunsUnderWay()})
 	if err != nil {
 		return core.Run{}, err
 	}
@@ -68,14 +68,7 @@ func Begin(tx core.Tx, by, project, stack, environment string) (core.Run, error)
 	} else if err != nil {
 		return core.Run{}, err
 	}
-	now := tx.Now()
-	run := core.Run{ID: core.NewID(core.PrefixRun, now), Project: project, Stack: stack, Environment: environment, Kind: core.KindDrift, Status: core.RunQueued,
-		Release: release, Created: now, PhaseAt: now}
-	if err := tx.AddRun(run); err != nil {
-		return core.Run{}, err
-	}
-	return run, tx.AddEvent(core.Event{By: by, Kind: "run.queued", Project: project, On: run.ID,
-		Data: map[string]string{"instance": name, "kind": string(run.Kind), "release": fmt.Sprint(release.Number)}})
+	return runs.Queue(tx, by, core.Run{Project: project, Stack: stack, Environment: environment, Kind: core.KindDrift, Release: release})
 }
 
 // Blind says why what is stored of an instance does not let anybody look at it, "" when it does.
@@ -92,12 +85,10 @@ func Blind(i core.InstanceState) string {
 	return ""
 }
 
-var underWay = slices.DeleteFunc(core.RunStatuses(), core.RunStatus.Terminal)
-
 // Yield ends all looks at an environment, because a release enters it. The caller
 // interrupts the runners of those that it returns.
 func Yield(tx core.Tx, r *runs.Service, project, environment string, release int64) ([]core.Run, error) {
-	looking, err := tx.Runs(core.RunFilter{Project: project, Environment: environment, Statuses: underWay})
+	looking, err := tx.Runs(core.RunFilter{Project: project, Environment: environment, Statuses: core.RunsUnderWay()})
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ func Sights(tx core.Tx, project string, every map[string]time.Duration) ([]promo
 	if err != nil {
 		return nil, err
 	}
-	active, err := tx.Runs(core.RunFilter{Project: project, Statuses: underWay})
+	active, err := tx.Runs(core.RunFilter{Project: project, Statuses: core.RunsUnderWay()})
 	if err != nil {
 		return nil, err
 	}

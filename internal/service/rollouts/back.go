@@ -11,6 +11,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/service/projects"
+	"github.com/terrace-cd/terrace/internal/service/runs"
 	"github.com/terrace-cd/terrace/internal/service/state"
 )
 
@@ -114,15 +115,9 @@ func (s *Service) LookBack(ctx context.Context, by string, ask Back) (w Way, err
 	}
 	err = s.Store.Update(ctx, func(tx core.Tx) error {
 		w.Previews = nil
-		now := tx.Now()
 		for _, stack := range differ {
-			run := core.Run{ID: core.NewID(core.PrefixRun, now), Project: ask.Project, Stack: stack, Environment: ask.Environment,
-				Kind: core.KindPreview, Status: core.RunQueued, Release: w.To, Created: now, PhaseAt: now}
-			if err := tx.AddRun(run); err != nil {
-				return err
-			}
-			if err := tx.AddEvent(core.Event{By: by, Kind: "run.queued", Project: run.Project, On: run.ID,
-				Data: map[string]string{"instance": run.Instance(), "kind": string(run.Kind), "release": fmt.Sprint(run.Release.Number)}}); err != nil {
+			run, err := runs.Queue(tx, by, core.Run{Project: ask.Project, Stack: stack, Environment: ask.Environment, Kind: core.KindPreview, Release: w.To})
+			if err != nil {
 				return err
 			}
 			w.Previews = append(w.Previews, run)
@@ -174,10 +169,6 @@ func way(tx core.Tx, ask Back) (w Way, err error) {
 	if err != nil {
 		return w, err
 	}
-	all, err := tx.Verifications(ask.Project, ask.Environment, 0)
-	if err != nil {
-		return w, err
-	}
 	if ask.To == "" && !there && e.Present < e.Entered {
 		ask.To = strconv.FormatInt(e.Present, 10) // a rollback that did not get there is tried again
 	}
@@ -190,6 +181,10 @@ func way(tx core.Tx, ask Back) (w Way, err error) {
 		return w, err
 	}
 	if w.To, err = tx.FindRelease(ask.Project, ask.To); err != nil {
+		return w, err
+	}
+	all, err := tx.Verifications(ask.Project, ask.Environment, 0)
+	if err != nil {
 		return w, err
 	}
 	may := func(r core.Release) bool {

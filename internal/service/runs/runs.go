@@ -122,6 +122,17 @@ func expect(run core.Run, statuses ...core.RunStatus) error {
 	return core.Errorf(core.Conflict, "%s is %s; this report is not expected", run.ID, run.Status)
 }
 
+// Queue makes a run of what it is to do: its place, kind and release, and what else its kind needs.
+func Queue(tx core.Tx, by string, run core.Run) (core.Run, error) {
+	now := tx.Now()
+	run.ID, run.Status, run.Created, run.PhaseAt = core.NewID(core.PrefixRun, now), core.RunQueued, now, now
+	if err := tx.AddRun(run); err != nil {
+		return core.Run{}, err
+	}
+	return run, tx.AddEvent(core.Event{By: by, Kind: "run.queued", Project: run.Project, On: run.ID,
+		Data: map[string]string{"instance": run.Instance(), "kind": string(run.Kind), "release": fmt.Sprint(run.Release.Number)}})
+}
+
 // move is the only place where a run's status changes: the table, the guard, the
 // event and the times.
 func move(tx core.Tx, run *core.Run, to core.RunStatus, who core.Actor, by string) error {

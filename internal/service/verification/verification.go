@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/service/board"
@@ -134,7 +133,7 @@ func begin(tx core.Tx, by, project string, i instance) (core.Run, error) {
 	case !i.has:
 		return core.Run{}, core.Errorf(core.Conflict, "%s has no verify block in the release that is there, so there is nothing to ask", i.Name())
 	}
-	others, err := tx.Runs(core.RunFilter{Project: project, Environment: i.Environment, Stack: i.Stack, Statuses: underWay})
+	others, err := tx.Runs(core.RunFilter{Project: project, Environment: i.Environment, Stack: i.Stack, Statuses: core.RunsUnderWay()})
 	if err != nil {
 		return core.Run{}, err
 	}
@@ -150,17 +149,8 @@ func begin(tx core.Tx, by, project string, i instance) (core.Run, error) {
 	if err != nil {
 		return core.Run{}, err
 	}
-	at := tx.Now()
-	run := core.Run{ID: core.NewID(core.PrefixRun, at), Project: project, Stack: i.Stack, Environment: i.Environment, Kind: core.KindVerify, Status: core.RunQueued,
-		Release: release, Created: at, PhaseAt: at}
-	if err := tx.AddRun(run); err != nil {
-		return core.Run{}, err
-	}
-	return run, tx.AddEvent(core.Event{By: by, Kind: "run.queued", Project: project, On: run.ID,
-		Data: map[string]string{"instance": i.Name(), "kind": string(run.Kind), "release": fmt.Sprint(release.Number)}})
+	return runs.Queue(tx, by, core.Run{Project: project, Stack: i.Stack, Environment: i.Environment, Kind: core.KindVerify, Release: release})
 }
-
-var underWay = slices.DeleteFunc(core.RunStatuses(), core.RunStatus.Terminal)
 
 // taken says who has the lease, and how its own verification is asked again.
 func taken(tx core.Tx, e core.EnvironmentState) error {
@@ -179,7 +169,7 @@ func taken(tx core.Tx, e core.EnvironmentState) error {
 // Yield ends what people ask in an environment, because a release enters it and changes
 // what they ask about. The caller interrupts the runners of those that it returns.
 func Yield(tx core.Tx, r *runs.Service, project, environment string, release int64) ([]core.Run, error) {
-	asking, err := tx.Runs(core.RunFilter{Project: project, Environment: environment, Statuses: underWay})
+	asking, err := tx.Runs(core.RunFilter{Project: project, Environment: environment, Statuses: core.RunsUnderWay()})
 	if err != nil {
 		return nil, err
 	}
