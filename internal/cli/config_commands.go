@@ -111,7 +111,7 @@ func newValidateCommand() *cobra.Command {
 			if asJSON(cmd) {
 				problems := config.Problems(diags)
 				if broken != nil {
-					problems = append(problems, config.Problem{Severity: "error", Summary: "The policies do not compile", Detail: broken.Error(), File: path.Join(root, config.FileName)})
+					problems = append(problems, policiesProblem(broken, path.Join(root, config.FileName)))
 				}
 				err = printJSON(cmd.OutOrStdout(), struct {
 					Valid    bool             `json:"valid"`

@@ -237,8 +237,16 @@ func newGuardrailsCheck() *cobra.Command {
 				Files    []string         `json:"files"`
 				Problems []config.Problem `json:"problems"`
 			}{!diags.HasErrors(), []string{file}, config.Problems(diags)}
+			var broken error // of the policies
 			if checked.Valid {
 				checked.Files = append(checked.Files, slices.Sorted(maps.Keys(g.Bundle))...)
+				sets, err := setsOf(g, tree, file)
+				if err != nil {
+					return err
+				}
+				if broken = compiled(sets); broken != nil {
+					checked.Valid, checked.Problems = false, append(checked.Problems, policiesProblem(broken, file))
+				}
 			}
 			stderr := cmd.ErrOrStderr()
 			if !s.json {
@@ -251,9 +259,12 @@ func newGuardrailsCheck() *cobra.Command {
 			}); err != nil {
 				return err
 			}
-			if !checked.Valid {
-				return exitError{code: exitFailed}
+			switch {
+			case checked.Valid:
+				return nil
+			case broken != nil && !s.json:
+				return exitError{exitFailed, broken}
 			}
-			return nil
+			return exitError{code: exitFailed}
 		}}
 }

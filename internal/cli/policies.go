@@ -301,3 +301,8 @@ func compiled(sets []wire.Policy) error {
 	}
 	return problems
 }
+
+// policiesProblem is what compiled said, for machines; file is the one that names the policies.
+func policiesProblem(broken error, file string) config.Problem {
+	return config.Problem{Severity: "error", Summary: "The policies do not compile", Detail: broken.Error(), File: file}
+}

@@ -86,7 +86,7 @@ func TestRule12_BrokenPoliciesAreRefused(t *testing.T) {
 	broken := "package main\n\ndeny contains \"no\" if {\n"
 	project := tree(t, "terrace.hcl", "project \"shop\" {\n  policies = [\"p/*.rego\"]\n}\n\nenvironment \"dev\" {\n}\n", "p/a.rego", broken)
 	rails := tree(t, "guardrails.hcl", "policy \"p\" {\n  files = [\"p/*.rego\"]\n}\n", "p/a.rego", broken)
-	for _, args := range [][]string{{"validate", project}, {"validate", project, "--json"}, {"guardrails", "check", rails}} {
+	for _, args := range [][]string{{"validate", project}, {"validate", project, "--json"}, {"guardrails", "check", rails}, {"guardrails", "check", rails, "--json"}} {
 		if code, out := called(t, args...); code != 1 || !strings.Contains(out, "p/a.rego:4: unexpected eof") {
 			t.Errorf("%q: exit %d\n%s", args, code, out)
 		}
