@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -83,6 +84,7 @@ func born(pid int) string {
 type stat struct {
 	pid, parent, group, session int
 	state                       byte
+	flags                       uint64
 	start                       uint64 // clock ticks since the machine started
 }
 
@@ -102,6 +104,9 @@ func readStat(pid int) (stat, error) {
 		if *to, err = strconv.Atoi(string(f[1+i])); err != nil {
 			return s, err
 		}
+	}
+	if s.flags, err = strconv.ParseUint(string(f[6]), 10, 64); err != nil {
+		return s, err
 	}
 	s.start, err = strconv.ParseUint(string(f[19]), 10, 64)
 	return s, err
@@ -234,11 +239,40 @@ func (t traces) survivors() []int {
 
 // marked reports whether the process has t's mark in the environment it started with.
 func (t traces) marked(s stat) bool {
-	if s.dead() || t.mark == "" {
+	if t.mark == "" {
 		return false
 	}
-	env, err := os.ReadFile("/proc/" + strconv.Itoa(s.pid) + "/environ")
-	return err == nil && bytes.Contains(env, []byte(markName+"="+t.mark))
+	return bytes.Contains(environment(s), []byte(markName+"="+t.mark))
+}
+
+// kernelThread is PF_KTHREAD of linux/sched.h.
+const kernelThread = 0x00200000
+
+// execFor bounds how long a process is waited for that is just executing a program.
+const execFor = 2 * time.Second
+
+// environment is the one that a process started with; nothing when it has ended. For a
+// moment in the middle of an exec, and of its end, the kernel shows none and no arguments
+// either, or says that there is no such process: who believed it would let it escape.
+func environment(s stat) []byte {
+	proc := "/proc/" + strconv.Itoa(s.pid)
+	seen := 0
+	for end := time.Now().Add(execFor); !s.dead() && s.flags&kernelThread == 0; time.Sleep(100 * time.Microsecond) {
+		env, err := os.ReadFile(proc + "/environ")
+		if len(env) > 0 || err != nil && !errors.Is(err, syscall.ESRCH) {
+			return env
+		}
+		if args, _ := os.ReadFile(proc + "/cmdline"); len(args) > 0 { // an error: asked again
+			seen++ // it has none indeed, or an exec has ended in between
+		}
+		if seen == 3 || time.Now().After(end) {
+			return nil
+		}
+		if s, err = readStat(s.pid); err != nil {
+			return nil
+		}
+	}
+	return nil
 }
 
 // orphan reports whether the process was handed to this program by the kernel: a child

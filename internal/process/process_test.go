@@ -205,6 +205,7 @@ func TestNothingIsLeft(t *testing.T) {
 		"a group of its own":           `set -m; sleep 600 & echo $! > PID`,
 		"a session of its own":         `setsid sh -c 'echo $$ > PID; exec sleep 600' & while [ ! -s PID ]; do sleep 0.01; done`,
 		"a daemon":                     `setsid sh -c 'setsid sh -c "echo \$\$ > PID; exec sleep 600" & sleep 0.05; exit 0' & while [ ! -s PID ]; do sleep 0.01; done`,
+		"a daemon that execs for ever": `S='exec sh -c "$S"'; export S; setsid sh -c 'echo $$ > PID; eval "$S"' & while [ ! -s PID ]; do sleep 0.01; done`,
 		"a daemon that forks for ever": `setsid sh -c 'echo $$ > PID; trap "" INT TERM; while :; do sleep 0.001 & wait; done' & while [ ! -s PID ]; do sleep 0.01; done`,
 	} {
 		t.Run(name, func(t *testing.T) {
