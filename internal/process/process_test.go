@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -226,6 +227,7 @@ func TestNothingIsLeft(t *testing.T) {
 				_ = p.Wait() // killed in one of two cases
 				if runs(pid) {
 					t.Errorf("with %q: process %d is still there", end, pid)
+					_ = syscall.Kill(pid, syscall.SIGKILL) // some of them never rest
 				}
 				if end == "exit 0" && out.String() != "said\n" {
 					t.Errorf("output: %q", out.String())

@@ -57,6 +57,29 @@ func (s Sight) due(now time.Time) bool {
 
 func (s Sight) next() time.Time { return s.Seen.Add(s.Every) }
 
+// Lookable says why nobody may look at an environment now.
+func Lookable(e core.EnvironmentState) error {
+	if e.Stage == "" {
+		return nil
+	}
+	return core.Errorf(core.Conflict, "a release is in %s, and whoever looked would see what it is changing (rule 25); look when it is done: terrace status", e.Name)
+}
+
+// Repairable says why the release that is in an environment cannot repair it now.
+func Repairable(e core.EnvironmentState) error {
+	switch {
+	case e.Present == 0:
+		return core.Errorf(core.NotFound, "no release was ever in %s; terrace status lists what there is", e.Name)
+	case e.Stage != "":
+		return core.Errorf(core.Conflict, "release %d is on its way through %s; when it is done, look what is left: terrace drift %[2]s --wait", e.Present, e.Name)
+	case e.Present != e.Entered:
+		return core.Errorf(core.Conflict, "%s went back from release %d to release %d, and no release enters it but a newer one, which repairs what it changes", e.Name, e.Entered, e.Present)
+	case e.Present != e.Verified:
+		return core.Errorf(core.Conflict, "release %d, which is in %s, was never verified there, and a repair takes a release that was. Try it again: terrace rollout start --commit %[1]d", e.Present, e.Name)
+	}
+	return nil
+}
+
 // repairs reports whether a rollout goes where its release is already, because something
 // drifted there.
 func (ro *Rollout) repairs() bool { return ro.Kind == core.RolloutRepair }

@@ -1,6 +1,7 @@
 package promotion
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -59,18 +60,54 @@ func TestGateMessages(t *testing.T) {
 				text.WriteString("  for a person\n")
 			}
 		}
-		file := filepath.Join("testdata", name+".golden")
-		if *update {
-			if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
-				t.Fatal(err)
-			}
+		golden(t, name, text.String())
+	}
+}
+
+// TestRefusals keeps what rules say that refuse what somebody asks for.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	dev := core.EnvironmentState{Name: "dev", Entered: 12, Present: 12, Verified: 12}
+	with := func(change func(*core.EnvironmentState)) core.EnvironmentState {
+		e := dev
+		change(&e)
+		return e
+	}
+	if err := errors.Join(Lookable(dev), Repairable(dev)); err != nil {
+		t.Error(err)
+	}
+	for name, err := range map[string]error{
+		"08-too-old":             TooOld(dev, 11),
+		"08-overtaken":           errors.New(Overtaken(dev)),
+		"10-no-outputs":          NoOutputs("web@dev", "network@dev"),
+		"25-under-way":           Lookable(with(func(e *core.EnvironmentState) { e.Stage = "st-1" })),
+		"25-repairs-nothing":     Repairable(with(func(e *core.EnvironmentState) { e.Present = 0 })),
+		"25-repair-under-way":    Repairable(with(func(e *core.EnvironmentState) { e.Stage = "st-1" })),
+		"25-repair-went-back":    Repairable(with(func(e *core.EnvironmentState) { e.Present, e.Verified = 11, 11 })),
+		"25-repair-not-verified": Repairable(with(func(e *core.EnvironmentState) { e.Verified = 11 })),
+	} {
+		if err == nil {
+			t.Errorf("%s refuses nothing", name)
+			continue
 		}
-		want, err := os.ReadFile(file)
-		if err != nil {
+		golden(t, name, core.MessageOf(err)+"\n")
+	}
+}
+
+// golden compares a text with the one that is kept.
+func golden(t *testing.T, name, text string) {
+	t.Helper()
+	file := filepath.Join("testdata", name+".golden")
+	if *update {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(string(want), text.String()); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), text); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", name, diff)
 	}
 }

@@ -221,3 +221,9 @@ func (d *decider) start(p place, sum summary) int {
 	}
 	return n
 }
+
+// NoOutputs is what an instance says whose plan needs what an upstream has not made yet
+// (rule 10).
+func NoOutputs(instance, upstream string) error {
+	return core.Errorf(core.Conflict, "%s waits for %s: its inputs are outputs of it, and it has none yet. It is planned when %[2]s is applied; nothing has to be done, unless that failed: terrace run list", instance, upstream)
+}

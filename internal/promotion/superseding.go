@@ -1,6 +1,7 @@
 package promotion
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/terrace-cd/terrace/internal/core"
@@ -150,4 +151,14 @@ func (d *decider) supersede(p place, by int64) {
 	if !unfinished {
 		d.add(Supersede{Rollout: p.ro.ID, Stage: p.st.ID, By: by})
 	}
+}
+
+// TooOld refuses to let a release into an environment that a newer one has entered (rule 8).
+func TooOld(e core.EnvironmentState, number int64) error {
+	return core.Errorf(core.Conflict, "release %d, which is newer than %d, has entered %s; an older release enters only as a rollback (rule 8): terrace rollback %[3]s --to %[2]d", e.Entered, number, e.Name)
+}
+
+// Overtaken is why a run does not apply its plan: a newer release entered meanwhile (rule 8).
+func Overtaken(e core.EnvironmentState) string {
+	return fmt.Sprintf("release %d, which is newer, has entered %s (rule 8)", e.Entered, e.Name)
 }

@@ -317,7 +317,7 @@ func (s *Service) why(ctx context.Context, r rows, cfg *config.Config, environme
 	case err != nil:
 		return []string{core.MessageOf(err)}
 	case !w.Ready:
-		return []string{"its inputs need outputs of " + w.WaitsFor + ", which has none yet"}
+		return []string{"its inputs are outputs of " + w.WaitsFor + ", which has none yet"}
 	case instance.Digest == w.Digest && len(r.replace[[2]string{stack, environment}]) > 0:
 		var out []string
 		for _, p := range r.replace[[2]string{stack, environment}] {

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/promotion"
 	"github.com/terrace-cd/terrace/internal/service/board"
 	"github.com/terrace-cd/terrace/internal/service/bus"
 	"github.com/terrace-cd/terrace/internal/service/runs"
@@ -33,8 +34,8 @@ func Begin(tx core.Tx, by, project, stack, environment string) (core.Run, error)
 	if err != nil {
 		return core.Run{}, err
 	}
-	if e.Stage != "" {
-		return core.Run{}, core.Errorf(core.Conflict, "a release is in %s, and whoever looked would see what it is changing; look when it is done: terrace status", environment)
+	if err := promotion.Lookable(e); err != nil {
+		return core.Run{}, err
 	}
 	instance, err := tx.Instance(project, stack, environment)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/promotion"
 	"github.com/terrace-cd/terrace/internal/service/board"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
@@ -76,17 +77,11 @@ func repairable(tx core.Tx, p core.Project, environment string) (core.Release, e
 			return core.Release{}, core.Errorf(core.Conflict, "%s repairs %s already; what it waits for: terrace rollout show %[1]s", ro.ID, environment)
 		}
 	}
-	switch {
-	case p.Stopped != "":
+	if p.Stopped != "" {
 		return core.Release{}, core.Errorf(core.Conflict, "%s", p.Stopped)
-	case e.Present == 0:
-		return core.Release{}, core.Errorf(core.NotFound, "no release was ever in %s; terrace status lists what there is", environment)
-	case e.Stage != "":
-		return core.Release{}, core.Errorf(core.Conflict, "release %d is on its way through %s; when it is done, look what is left: terrace drift %[2]s --wait", e.Present, environment)
-	case e.Present != e.Entered:
-		return core.Release{}, core.Errorf(core.Conflict, "%s went back from release %d to release %d, and no release enters it but a newer one, which repairs what it changes", environment, e.Entered, e.Present)
-	case e.Present != e.Verified:
-		return core.Release{}, core.Errorf(core.Conflict, "release %d, which is in %s, was never verified there, and a repair takes a release that was. Try it again: terrace rollout start --commit %[1]d", e.Present, environment)
+	}
+	if err := promotion.Repairable(e); err != nil {
+		return core.Release{}, err
 	}
 	return tx.FindRelease(p.Name, fmt.Sprint(e.Present))
 }

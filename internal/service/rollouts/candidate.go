@@ -9,6 +9,7 @@ import (
 
 	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/promotion"
 )
 
 // Ask is what a person wants to enter an environment.
@@ -240,7 +241,7 @@ func mayBegin(e core.EnvironmentState, r core.Release, cfg *config.Config, ask A
 	case !slices.Contains(names, ask.Environment):
 		return core.Errorf(core.NotFound, "release %d does not go through %q; its environments: %s", r.Number, ask.Environment, strings.Join(names, ", "))
 	case e.Entered > r.Number:
-		return core.Errorf(core.Conflict, "release %d, which is newer than %d, has entered %s; an older release enters only as a rollback (rule 8): terrace rollback %s --to %d", e.Entered, r.Number, ask.Environment, ask.Environment, r.Number)
+		return promotion.TooOld(e, r.Number)
 	case e.Verified == r.Number:
 		return core.Errorf(core.Conflict, "release %d is verified in %s already, and nothing newer is ready to enter; to go through it again: terrace rollout start --commit %[1]d", r.Number, ask.Environment)
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/promotion"
 	"github.com/terrace-cd/terrace/internal/service/bus"
 	"github.com/terrace-cd/terrace/internal/service/projects"
 	"github.com/terrace-cd/terrace/internal/service/runs"
@@ -80,7 +81,7 @@ func (s *Service) Start(ctx context.Context, by, project, ref string) (core.Roll
 		}
 		for _, e := range environments {
 			if first[e.Name] && e.Entered > release.Number {
-				return core.Errorf(core.Conflict, "release %d, which is newer than %d, is in %s already; an older release enters only as a rollback (rule 8): terrace rollback %s --to %d", e.Entered, release.Number, e.Name, e.Name, release.Number)
+				return promotion.TooOld(e, release.Number)
 			}
 		}
 		rollout, err = projects.AddRollout(tx, release, cfg, by, true)

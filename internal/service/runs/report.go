@@ -145,7 +145,7 @@ func (s *Service) job(ctx context.Context, p core.Project, instance core.Instanc
 		return wire.Job{}, err
 	}
 	if !w.Ready {
-		return wire.Job{}, core.Errorf(core.Conflict, "%s needs outputs of %s, which has none", run.Instance(), w.WaitsFor)
+		return wire.Job{}, promotion.NoOutputs(run.Instance(), w.WaitsFor)
 	}
 	job.Source.Path, job.Variables, job.VarFiles = w.Inputs.Path, w.Inputs.Variables, w.Inputs.VarFiles
 	job.Backend.Config = w.Inputs.Backend
@@ -481,7 +481,7 @@ func (s *Service) mayApply(ctx context.Context, tx core.Tx, run core.Run, planne
 		return verdict{core.RunSuperseded, core.ByReconciler, "superseded", "the lease of " + run.Environment + " went to another stage"}, nil
 	}
 	if environment.Entered > run.Release.Number && b.Rollout == nil {
-		return verdict{core.RunSuperseded, core.ByReconciler, "superseded", fmt.Sprintf("release %d, which is newer, has entered %s (rule 8)", environment.Entered, run.Environment)}, nil
+		return verdict{core.RunSuperseded, core.ByReconciler, "superseded", promotion.Overtaken(environment)}, nil
 	}
 	closed, err := tooLate(tx, run, stage, l)
 	if err != nil || closed == "" {
