@@ -32,7 +32,7 @@ func killedAfterApply(t *trial) {
 		w.script("play.sh", "true")
 		w.script("verify.sh", "true")
 	})
-	for range t.times(1, 6) {
+	for range t.times(1, 2) {
 		for _, in := range []struct{ script, status, ends string }{
 			{"play.sh", "provisioning", "unknown"},
 			{"verify.sh", "verifying", "errored"},

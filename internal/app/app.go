@@ -38,6 +38,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/service/projects"
 	"github.com/terrace-cd/terrace/internal/service/rollouts"
 	"github.com/terrace-cd/terrace/internal/service/runs"
+	"github.com/terrace-cd/terrace/internal/service/sandboxes"
 	"github.com/terrace-cd/terrace/internal/service/state"
 	"github.com/terrace-cd/terrace/internal/service/verification"
 	"github.com/terrace-cd/terrace/internal/service/wanted"
@@ -242,6 +243,8 @@ func (a *App) build(ctx context.Context) (http.Handler, func(context.Context), e
 		URL: a.URL, Grace: 5 * time.Minute, VerifyEvery: 10 * time.Second}
 	states.SetGuard(runService.Forgotten)
 	projectService := &projects.Service{Store: a.store, Source: sources, Wanted: evaluator, Seal: keyring, Bus: changes, Log: o.Log}
+	sandboxService := &sandboxes.Service{Store: a.store, Source: sources, Wanted: evaluator, Guardrails: rails, Projects: projectService, Runs: runService, Bus: changes, Log: o.Log}
+	projectService.BranchGone = sandboxService.BranchGone
 	rolloutService := &rollouts.Service{Store: a.store, Wanted: evaluator, Projects: projectService, Runs: runService, Bus: changes}
 	boardService := &board.Service{Store: a.store, Wanted: evaluator, Projects: projectService, Runs: runService,
 		Webhook: func(project string) string { return a.url + "/hooks/" + project }}
@@ -261,7 +264,7 @@ func (a *App) build(ctx context.Context) (http.Handler, func(context.Context), e
 	loop := &reconcile.Reconciler{Likeness: likenessService, Store: a.store, Wanted: evaluator, Guardrails: rails, Runs: runService, Bus: changes, Log: o.Log}
 	listen, ask := a.listen(changes, poller)
 	api := &httpapi.API{Access: accessService, Likeness: likenessService, Board: boardService, Bus: changes, Drift: &drift.Service{Store: a.store, Runs: runService, Wanted: evaluator, Bus: changes},
-		Verification: &verification.Service{Store: a.store, Runs: runService, Wanted: evaluator, Bus: changes}, Guardrails: rails, Keys: keyService, Projects: projectService, Rollouts: rolloutService, Runs: runService,
+		Verification: &verification.Service{Store: a.store, Runs: runService, Wanted: evaluator, Bus: changes}, Guardrails: rails, Keys: keyService, Projects: projectService, Rollouts: rolloutService, Runs: runService, Sandboxes: sandboxService,
 		State: states, Wanted: evaluator, Store: a.store, VerifyEvents: a.store.VerifyEvents, Log: o.Log, Ask: ask, Version: o.Version}
 	api.Pages = web.New(httpapi.Pages{API: api}, web.Options{Version: o.Version})
 	always := func(ctx context.Context) {
@@ -269,7 +272,7 @@ func (a *App) build(ctx context.Context) (http.Handler, func(context.Context), e
 		a.work.Go(func() { keyService.Tend(ctx) })
 		listen(ctx)
 	}
-	a.leader.loops = []func(context.Context){loop.Run, likenessService.Tend, exec.Run, poller.Run, keeper.Run, keyService.Run}
+	a.leader.loops = []func(context.Context){loop.Run, likenessService.Tend, exec.Run, poller.Run, sandboxService.Tend, keeper.Run, keyService.Run}
 	return api.Handler(), always, nil
 }
 

@@ -34,9 +34,10 @@ While a run works on the instance, the lock is refused.`,
 			if _, err := c.State(ctx, project, environment, stack); err != nil { // it is in its own backend, or there is no such project
 				return err
 			}
-			address := c.URL() + "/state/" + url.PathEscape(project) + "/" + url.PathEscape(environment) + "/" + url.PathEscape(stack)
-			settings := [][2]string{{"TF_HTTP_ADDRESS", address}, {"TF_HTTP_LOCK_ADDRESS", address}, {"TF_HTTP_UNLOCK_ADDRESS", address},
-				{"TF_HTTP_LOCK_METHOD", "LOCK"}, {"TF_HTTP_UNLOCK_METHOD", "UNLOCK"}, {"TF_HTTP_USERNAME", "terrace"}, {"TF_HTTP_PASSWORD", c.Token()}}
+			if box, err := c.Sandbox(ctx, project, environment); err == nil {
+				project = box.Key
+			}
+			settings := httpBackend(c, "/state/"+url.PathEscape(project)+"/"+url.PathEscape(environment)+"/"+url.PathEscape(stack))
 			named := map[string]string{}
 			for _, v := range settings {
 				named[v[0]] = v[1]
@@ -47,6 +48,13 @@ While a run works on the instance, the lock is refused.`,
 				}
 			})
 		})}
+}
+
+// httpBackend are the settings of the engines' http backend for a state, as variables.
+func httpBackend(c *client.Client, path string) [][2]string {
+	address := c.URL() + path
+	return [][2]string{{"TF_HTTP_ADDRESS", address}, {"TF_HTTP_LOCK_ADDRESS", address}, {"TF_HTTP_UNLOCK_ADDRESS", address},
+		{"TF_HTTP_LOCK_METHOD", "LOCK"}, {"TF_HTTP_UNLOCK_METHOD", "UNLOCK"}, {"TF_HTTP_USERNAME", "terrace"}, {"TF_HTTP_PASSWORD", c.Token()}}
 }
 
 // quoted is a word that a shell takes as it is.

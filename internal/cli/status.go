@@ -90,6 +90,9 @@ func printStatus(out io.Writer, status wire.Status, why bool) {
 		rows = append(rows, row)
 	}
 	table(out, header, rows)
+	if n := len(status.Sandboxes); n > 0 {
+		_, _ = fmt.Fprintf(out, "\n%s: terrace sandbox list\n", boxes(n))
+	}
 	ownBackends(out, status.Instances)
 	printWaiting(out, status.Waiting)
 	for _, i := range status.Instances {
@@ -105,6 +108,13 @@ func printStatus(out io.Writer, status wire.Status, why bool) {
 			_, _ = fmt.Fprintf(out, "\n%s: what is there is not what its state says: terrace drift show %[1]s\n", i.Instance)
 		}
 	}
+}
+
+func boxes(n int) string {
+	if n == 1 {
+		return "1 sandbox"
+	}
+	return fmt.Sprintf("%d sandboxes", n)
 }
 
 func cellText(i wire.InstanceStatus) string {

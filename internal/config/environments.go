@@ -14,6 +14,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/terrace-cd/terrace/internal/core"
 )
 
 // environment is an environment block with the places in the file.
@@ -71,6 +73,10 @@ func (l *load) environments(top body) {
 			continue
 		}
 		name := block.Labels[0]
+		if name == core.SandboxSecrets {
+			l.error(block.LabelRanges[0], fmt.Sprintf("An environment cannot be called %q", name), "The secrets that all sandboxes may have are kept under this name. Choose another one.")
+			continue
+		}
 		if first := seen[name]; first != nil {
 			l.error(block.LabelRanges[0], fmt.Sprintf("Two environments %q", name), fmt.Sprintf("The first is at %s:%d. Rename one of them.", l.file, first.TypeRange.Start.Line))
 			continue

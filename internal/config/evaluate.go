@@ -262,9 +262,15 @@ func (c *Config) Instances(env string) []Instance {
 	}
 	var out []Instance
 	for _, name := range c.order {
-		if p := c.stacks[name].place(e); p != nil {
-			out = append(out, p.instance)
+		p := c.stacks[name].place(e)
+		if p == nil || c.sandbox != nil && !c.sandbox.Has(name) {
+			continue
 		}
+		in := p.instance
+		if c.sandbox != nil { // the base's outputs are there
+			in.DependsOn = slices.DeleteFunc(slices.Clone(in.DependsOn), func(up string) bool { return !c.sandbox.Has(up) })
+		}
+		out = append(out, in)
 	}
 	return out
 }

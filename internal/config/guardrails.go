@@ -26,6 +26,7 @@ type Guardrails struct {
 
 	exceptions []exceptionRule
 	skips      []skipRule
+	sandboxes  []sandboxRule
 	groups     map[string][]string // members, each "user:NAME"
 	emails     map[string]string   // of lower case, to "user:NAME"
 	roles      []roleBlock
@@ -77,6 +78,11 @@ type exceptionRule struct {
 type skipRule struct {
 	core.Reach
 	second bool
+}
+
+type sandboxRule struct {
+	projects []string
+	core.SandboxRule
 }
 
 type roleBlock struct {
@@ -157,6 +163,25 @@ func (g *Guardrails) ExceptionRule(project, environment string) (strictest core.
 // SkipTakesSecond reports whether skipping a gate takes a second person somewhere.
 func (g *Guardrails) SkipTakesSecond(project, environment string) bool {
 	return slices.ContainsFunc(g.skips, func(r skipRule) bool { return r.second && r.Covers(project, environment) })
+}
+
+// SandboxRule is the strictest of what sandboxes blocks say of a project.
+func (g *Guardrails) SandboxRule(project string) core.SandboxRule {
+	var strictest *core.SandboxRule
+	for _, r := range g.sandboxes {
+		if !(core.Reach{Projects: r.projects}).Covers(project, "") {
+			continue
+		}
+		if rule := r.SandboxRule; strictest != nil {
+			*strictest = strictest.And(rule)
+		} else {
+			strictest = &rule
+		}
+	}
+	if strictest == nil {
+		return core.DefaultSandboxRule
+	}
+	return *strictest
 }
 
 // Allowed lists the allow blocks that hold somewhere; each has to be met.

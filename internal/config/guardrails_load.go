@@ -278,6 +278,21 @@ func (l *guardLoad) seconds(top body) {
 		}
 		l.g.exceptions = append(l.g.exceptions, r)
 	}
+	for _, block := range top.blocks["sandboxes"] {
+		before := len(l.diags)
+		b := l.read(block.Body, sandboxesSchema, block.DefRange())
+		r := sandboxRule{l.patterns(b, "projects"), core.DefaultSandboxRule}
+		if n, ok := l.whole(b, "per_person", 0, l.ctx); ok {
+			r.PerPerson = n
+		}
+		if n, ok := l.whole(b, "per_project", 0, l.ctx); ok {
+			r.PerProject = n
+		}
+		if r.Longest = l.duration(b, "longest", r.Longest, l.ctx); r.Longest < core.LeastSandbox && len(l.diags) == before {
+			l.error(b.rangeOf("longest"), `"longest" is too short`, fmt.Sprintf("A sandbox lasts %s at least.", core.LeastSandbox))
+		}
+		l.g.sandboxes = append(l.g.sandboxes, r)
+	}
 	for _, block := range top.blocks["skip"] {
 		b := l.read(block.Body, skipSchema, block.DefRange())
 		l.g.skips = append(l.g.skips, skipRule{Reach: l.reach(b), second: l.boolean(b, "second_person", l.ctx)})

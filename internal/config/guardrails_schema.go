@@ -11,7 +11,7 @@ var guardedSettings = []string{"max_destroy", "max_replace", "approval", "window
 var guardedProtection = []string{"stateful", "immutable", "zero_downtime"}
 
 var guardrailsSchema = &blockSchema{Blocks: []*blockSchema{
-	guardedEnvironmentSchema, guardedStackSchema, allowSchema, policySchema, exceptionsSchema, skipSchema, userSchema, groupSchema, roleSchema,
+	guardedEnvironmentSchema, guardedStackSchema, allowSchema, policySchema, exceptionsSchema, skipSchema, sandboxesSchema, userSchema, groupSchema, roleSchema,
 }}
 
 // pick is the part of a schema that has these names.
@@ -88,6 +88,17 @@ var skipSchema = &blockSchema{
 	Attrs: []attrSchema{
 		inProjects, inEnvironments,
 		{Name: "second_person", Type: "bool", Default: "false", Doc: "A gate is skipped when another operator has confirmed it."},
+	},
+}
+
+var sandboxesSchema = &blockSchema{
+	Type: "sandboxes", Many: true,
+	Doc: "How many sandboxes there may be, and for how long. With several blocks that mean a project, the strictest decides.",
+	Attrs: []attrSchema{
+		inProjects,
+		{Name: "per_person", Type: "number", Default: "5", Doc: "How many one person may have at a time. 0 means none."},
+		{Name: "per_project", Type: "number", Default: "50", Doc: "How many a project may have at a time. 0 means none."},
+		{Name: "longest", Type: "duration", Default: `"168h"`, Doc: "How far ahead the end of a sandbox may be."},
 	},
 }
 

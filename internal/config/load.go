@@ -53,6 +53,8 @@ type loaded struct {
 	envs   map[string]*environment
 	stacks map[string]*stack
 	order  []string // all stacks, each after those it uses
+	// sandbox is set in the configuration of one: see Config.InSandbox.
+	sandbox *core.Sandbox
 }
 
 // Load reads terrace.hcl in the folder root of tree. The Config is nil when there are

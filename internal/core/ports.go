@@ -73,6 +73,9 @@ type Releases interface {
 	// Releases returns the newest limit releases, newest first; 0 means all.
 	Releases(project string, limit int) ([]Release, error)
 	LatestRelease(project string) (Release, error) // NotFound when there is none
+	// RenumberRelease gives a release another number, because its commit is the newest
+	// again; nobody has it.
+	RenumberRelease(project, commit string, number int64) error
 	SetReleaseInvalid(project, commit, diagnostics string) error
 }
 

@@ -21,6 +21,8 @@ type Project struct {
 	StoppedHead  string    // the head that asks to be acknowledged
 	Acknowledged int64     // releases up to this number may be missing from the branch: somebody accepted that
 	WebhookToken string    // secret of the webhook's HMAC; sealed at rest
+
+	Sandbox *Sandbox // nil for the projects that people add
 }
 
 // Release is the immutable thing that is promoted: one per project and commit.

@@ -107,6 +107,8 @@ func (e *Executor) lost(ctx context.Context, run core.Run, how string) {
 		// The database or the storage is away: what was left stays, and Tend finds it again.
 		e.Log.Error("delivering what a runner left", "run", run.ID, "error", err)
 		return
+	} else if core.CodeOf(err) == core.NotFound {
+		return // its project was removed
 	} else if err != nil {
 		e.Log.Error("what a runner left cannot be delivered; it stays in the runner's folder", "run", run.ID, "instance", run.Instance(), "error", err)
 	}

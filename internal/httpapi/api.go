@@ -25,6 +25,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/service/projects"
 	"github.com/terrace-cd/terrace/internal/service/rollouts"
 	"github.com/terrace-cd/terrace/internal/service/runs"
+	"github.com/terrace-cd/terrace/internal/service/sandboxes"
 	"github.com/terrace-cd/terrace/internal/service/state"
 	"github.com/terrace-cd/terrace/internal/service/verification"
 	"github.com/terrace-cd/terrace/internal/service/wanted"
@@ -43,6 +44,7 @@ type API struct {
 	Projects     *projects.Service
 	Rollouts     *rollouts.Service
 	Runs         *runs.Service
+	Sandboxes    *sandboxes.Service
 	State        *state.Service
 	Wanted       *wanted.Evaluator
 	Store        core.Store
@@ -148,7 +150,12 @@ type route struct {
 func add[I, O any](r *routes, who permission, method, path, id, summary string, h func(context.Context, *I) (*O, error), options ...func(*huma.Operation)) {
 	op := huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, MaxBodyBytes: bodyLimit,
 		Middlewares: huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
-			if err := r.self.allow(ctx.Context(), who, path, ctx.Param); err != nil {
+			req, _ := humago.Unwrap(ctx)
+			err := r.self.rehome(req)
+			if err == nil {
+				err = r.self.allow(ctx.Context(), who, path, ctx.Param)
+			}
+			if err != nil {
 				p := toAPIError(err)
 				_ = huma.WriteErr(r.api, ctx, p.status, p.Message)
 				return
@@ -180,7 +187,10 @@ func add[I, O any](r *routes, who permission, method, path, id, summary string, 
 func (r *routes) raw(who permission, method, path string, h func(http.ResponseWriter, *http.Request) error) {
 	r.all = append(r.all, route{method, path, who})
 	r.mux.HandleFunc(method+" "+path, func(w http.ResponseWriter, req *http.Request) {
-		err := r.self.allow(req.Context(), who, path, req.PathValue)
+		err := r.self.rehome(req)
+		if err == nil {
+			err = r.self.allow(req.Context(), who, path, req.PathValue)
+		}
 		if err == nil {
 			err = h(w, req)
 		}
@@ -230,6 +240,7 @@ func (a *API) routes(r *routes) {
 	a.ownRoutes(r)
 	a.inventoryRoutes(r)
 	a.accessRoutes(r)
+	a.sandboxRoutes(r)
 	a.rollbackRoutes(r)
 	a.exceptionRoutes(r)
 	a.replacementRoutes(r)

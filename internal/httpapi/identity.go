@@ -95,7 +95,7 @@ func (a *API) allow(ctx context.Context, who permission, pattern string, param f
 		if err != nil {
 			return err
 		}
-		return k.identity.May(core.Role(who), at.project, at.environment)
+		return a.permits(ctx, k.identity, core.Role(who), at)
 	case who == forRunners && token.Kind == core.TokenRun && strings.HasPrefix(k.path, "/api/v1/runs/"+token.Run+"/"):
 		return nil
 	case token.Kind == core.TokenRun:
@@ -119,9 +119,9 @@ func (a *API) stateCaller(req *http.Request) (state.Caller, error) {
 	}
 	token := k.identity.Token
 	if k.person {
-		project, environment := req.PathValue("project"), req.PathValue("environment")
-		mayWrite := k.identity.May(core.RoleOperator, project, environment) == nil
-		return state.Caller{By: k.identity.Name(), Person: true, CanWrite: mayWrite}, k.identity.May(core.RoleDeveloper, project, environment)
+		at := place{req.PathValue("project"), req.PathValue("environment")}
+		mayWrite := a.permits(req.Context(), k.identity, core.RoleOperator, at) == nil
+		return state.Caller{By: k.identity.Name(), Person: true, CanWrite: mayWrite}, a.permits(req.Context(), k.identity, core.RoleDeveloper, at)
 	}
 	return state.Caller{Run: token.Run, Fence: token.Fence, CanWrite: true, By: k.identity.Name()}, nil
 }

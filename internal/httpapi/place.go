@@ -45,6 +45,9 @@ var owners = []owner{
 		})
 		return at, err
 	}},
+	{onSandbox, func(_ *API, _ context.Context, param func(string) string) (place, error) {
+		return place{core.SandboxProject(param("project"), param("sandbox")), param("sandbox")}, nil
+	}},
 	{"/api/v1/projects/{project}/exceptions/{id}", func(a *API, ctx context.Context, param func(string) string) (place, error) {
 		e, err := a.Access.Exception(ctx, param("project"), param("id"))
 		return place{e.Project, e.Environment}, err

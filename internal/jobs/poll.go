@@ -71,7 +71,16 @@ func (p *Poller) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case name := <-p.asks:
+			all, err := p.Projects.List(ctx)
+			if err != nil {
+				p.Log.Error("listing projects to read", "error", err)
+			}
 			read(name, "webhook")
+			for _, project := range all {
+				if project.Sandbox != nil && project.Sandbox.Of == name {
+					read(project.Name, "webhook") // a push to another branch of the same repository
+				}
+			}
 		case <-tick.C:
 			all, err := p.Projects.List(ctx)
 			if err != nil {

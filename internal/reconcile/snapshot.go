@@ -161,7 +161,7 @@ func (w *worker) rollout(ctx context.Context, s *snapshot, ro core.Rollout) (pro
 				l := w.law(ctx, s, cfg, ro.Release, e.Name)
 				stage.Config = promotion.Environment{Name: e.Name, After: e.After, Bake: e.Bake, Every: e.Queue == "every",
 					Windows: l.Windows(), Freezes: l.Freezes(e.Name, s.freezes, s.now), SecondPerson: s.rails.SkipTakesSecond(w.project, e.Name),
-					AutoRollback: e.Rollback == "auto"}
+					AutoRollback: e.Rollback == "auto", Sandbox: s.project.Sandbox != nil}
 				if ro.Kind == core.RolloutRollback || ro.Kind == core.RolloutRepair {
 					stage.Config.After = nil // it was verified here, and comes from nowhere else
 				}
@@ -194,7 +194,7 @@ func (w *worker) rollout(ctx context.Context, s *snapshot, ro core.Rollout) (pro
 
 // law is what judges a release that enters an environment.
 func (w *worker) law(ctx context.Context, s *snapshot, cfg *config.Config, r core.Release, environment string) law.Law {
-	l := law.Under(s.rails, w.project, environment)
+	l := law.For(s.rails, s.project, environment)
 	l.Sources = append(l.Sources, law.Of(cfg, environment, law.Entering(r)))
 	if there := w.there(ctx, s, environment); there != nil && there != cfg {
 		l.Sources = append(l.Sources, law.Of(there, environment, law.There(s.verified[environment])))
@@ -254,7 +254,7 @@ func (w *worker) instances(ctx context.Context, s *snapshot, cfg *config.Config,
 	done := map[string]bool{}
 	present := map[string]bool{}
 	var out []promotion.Instance
-	for _, in := range cfg.Instances(st.Environment) {
+	for _, in := range w.wants(s, cfg, st.Environment) {
 		present[in.Stack] = true
 		state := s.instances[[2]string{in.Stack, st.Environment}]
 		p := promotion.Instance{Stack: in.Stack, DependsOn: in.DependsOn, Need: promotion.NeedUnknown, Unknown: state.Unknown != "", Verify: in.HasVerify}
@@ -298,6 +298,15 @@ func (w *worker) instances(ctx context.Context, s *snapshot, cfg *config.Config,
 		out = append(out, *gone[stack])
 	}
 	return out, nil
+}
+
+// wants are the instances of an environment; none of a sandbox that ends, so that all there
+// is has left the configuration (rule 27).
+func (w *worker) wants(s *snapshot, cfg *config.Config, environment string) []config.Instance {
+	if s.project.Sandbox != nil && !s.project.Sandbox.Ending.IsZero() {
+		return nil
+	}
+	return cfg.Instances(environment)
 }
 
 // answer evaluates an instance, once in a stage: it is asked for when the upstreams

@@ -78,6 +78,10 @@ func (t *tx) LatestRelease(project string) (core.Release, error) {
 		"SELECT "+releaseColumns+" FROM releases WHERE project = ? ORDER BY number DESC LIMIT 1", project)
 }
 
+func (t *tx) RenumberRelease(project, commit string, number int64) error {
+	return t.change("release of commit "+commit+" in "+project, "UPDATE releases SET number = ? WHERE project = ? AND commit_id = ?", number, project, commit)
+}
+
 func (t *tx) SetReleaseInvalid(project, commit, diagnostics string) error {
 	return t.change("release of commit "+commit+" in "+project, "UPDATE releases SET invalid = ? WHERE project = ? AND commit_id = ?", prose(diagnostics), project, commit)
 }

@@ -215,6 +215,31 @@ func (l *items[T]) Scan(v any) error {
 	return json.Unmarshal([]byte(s), (*[]T)(l))
 }
 
+// maybe is how something is stored that there may be none of: as JSON, "" for none.
+type maybe[T any] struct{ v **T }
+
+// Value implements driver.Valuer.
+func (m maybe[T]) Value() (driver.Value, error) {
+	if *m.v == nil {
+		return "", nil
+	}
+	b, err := json.Marshal(*m.v)
+	return string(b), err
+}
+
+// Scan implements sql.Scanner.
+func (m *maybe[T]) Scan(v any) error {
+	s, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("a document is stored as %T", v)
+	}
+	*m.v = nil
+	if s == "" {
+		return nil
+	}
+	return json.Unmarshal([]byte(s), m.v)
+}
+
 // facts is how a map of strings is stored: as a JSON object, {} when empty.
 type facts map[string]string
 

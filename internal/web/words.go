@@ -219,3 +219,14 @@ func stageWord(over bool, st wire.Stage) (tone, string) {
 	}
 	return stateTone(st.Status), stateWord(st.Status)
 }
+
+// boxState is the word for how a sandbox stands among those of instances, for its colour.
+func boxState(status string) string {
+	switch status {
+	case "ready":
+		return "up_to_date"
+	case "new", "ending":
+		return "running"
+	}
+	return status
+}

@@ -69,6 +69,7 @@ type Status struct {
 	Warnings     []string         `json:"warnings,omitempty"`
 	Freezes      []Freeze         `json:"freezes,omitempty" doc:"those that are active or planned"`
 	Waiting      []StageWaits     `json:"waiting,omitempty" doc:"the stages under way that wait for something, newest release first"`
+	Sandboxes    []Sandbox        `json:"sandboxes,omitempty" doc:"copies of environments for one person and branch"`
 }
 
 // StageWaits is what a release under way waits for in an environment.

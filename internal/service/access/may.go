@@ -27,7 +27,12 @@ func (i Identity) Name() string {
 // as environment is the project as a whole, "" as project the server: that takes a role
 // which holds in all of it, but to look at it, one that holds somewhere in it is enough.
 // Denied says what is missing.
+//
+// What holds in a sandbox is what holds in an environment of its name of its project.
 func (i Identity) May(need core.Role, project, environment string) error {
+	if of, name, ok := core.SandboxOf(project); ok {
+		project, environment = of, name
+	}
 	if slices.ContainsFunc(i.Grants, func(g core.Grant) bool {
 		return g.Role.Includes(need) && (g.Covers(project, environment) || need == core.RoleViewer && g.Touches(project, environment))
 	}) {

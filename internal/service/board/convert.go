@@ -23,6 +23,9 @@ func Run(r core.Run) wire.Run {
 	if r.Error != nil {
 		out.Error = &wire.Problem{Code: r.Error.Code, Message: r.Error.Message}
 	}
+	if _, _, boxed := core.SandboxOf(r.Project); boxed && r.Kind == core.KindDeploy {
+		out.Kind = string(core.KindSandbox)
+	}
 	return out
 }
 
@@ -103,6 +106,9 @@ func (s *Service) AllProjects(ctx context.Context) ([]wire.Project, error) {
 	}
 	out := []wire.Project{}
 	for _, p := range ps {
+		if p.Sandbox != nil {
+			continue // see Sandboxes
+		}
 		w, err := s.ProjectOf(ctx, p, false)
 		if err != nil {
 			return nil, err

@@ -140,6 +140,11 @@ func (s *Service) Status(ctx context.Context, project string, why bool) (wire.St
 		release := Release(*r.newest)
 		out.Head = &release
 	}
+	if r.project.Sandbox == nil {
+		if out.Sandboxes, err = s.Sandboxes(ctx, project); err != nil {
+			return wire.Status{}, err
+		}
+	}
 	if r.valid == nil {
 		return out, nil
 	}

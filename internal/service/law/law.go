@@ -72,6 +72,19 @@ func Under(g *config.Guardrails, project, environment string) Law {
 	return l
 }
 
+// For is Under in a project that may be a sandbox. That is judged by the policies and by what
+// may be used that mean its base; what keeps hands off an environment is not for it.
+func For(g *config.Guardrails, p core.Project, environment string) Law {
+	if p.Sandbox == nil {
+		return Under(g, p.Name, environment)
+	}
+	l := Law{Guardrails: g.Digest, Rails: g, Sources: uses(g, p.Sandbox.Of, p.Sandbox.Base)}
+	for i := range l.Sources {
+		l.Sources[i].Environment.Name = environment
+	}
+	return l
+}
+
 // Of reads what a configuration says of an environment.
 func Of(cfg *config.Config, environment, from string) Source {
 	s := Source{From: from, Environment: config.Environment{Name: environment}, Stacks: map[string]config.Stack{}, Config: cfg}

@@ -30,6 +30,8 @@ type Service struct {
 	Seal   core.Sealer
 	Bus    *bus.Bus
 	Log    *slog.Logger
+	// BranchGone is told of a sandbox whose branch is not there any more.
+	BranchGone func(ctx context.Context, p core.Project) error
 
 	mu      sync.Mutex
 	reading map[string]*sync.Mutex // one reader of a branch at a time
@@ -116,16 +118,18 @@ func (s *Service) Get(ctx context.Context, name string) (p core.Project, err err
 		if len(all) == 0 {
 			return core.Errorf(core.NotFound, "there is no project %q, nor any other; add one: terrace project add NAME --repo URL", name)
 		}
-		names := make([]string, len(all))
-		for i, p := range all {
-			names[i] = p.Name
+		var names []string
+		for _, p := range all {
+			if p.Sandbox == nil {
+				names = append(names, p.Name)
+			}
 		}
 		return core.Errorf(core.NotFound, "there is no project %q; there is %s", name, strings.Join(names, ", "))
 	})
 	return p, err
 }
 
-// List returns every project, by name.
+// List returns every project, by name, sandboxes among them.
 func (s *Service) List(ctx context.Context) (ps []core.Project, err error) {
 	err = s.Store.View(ctx, func(tx core.Tx) error {
 		ps, err = tx.Projects()
@@ -148,6 +152,18 @@ func (s *Service) Remove(ctx context.Context, by, name string, force bool) error
 		}
 		if len(runs) > 0 {
 			return core.Errorf(core.Conflict, "%s has runs under way (%s, %s); cancel its rollouts first: terrace rollout list --project %s", name, runs[0].ID, runs[0].Instance(), name)
+		}
+		all, err := tx.Projects()
+		if err != nil {
+			return err
+		}
+		for _, p := range all {
+			switch {
+			case p.Sandbox != nil && p.Name == name:
+				return core.Errorf(core.Conflict, "%s is a sandbox of %s; destroy it: terrace sandbox destroy %[1]s --project %[2]s", p.Sandbox.Name, p.Sandbox.Of)
+			case p.Sandbox != nil && p.Sandbox.Of == name:
+				return core.Errorf(core.Conflict, "%s has sandboxes (%s); destroy them first: terrace sandbox list --project %[1]s", name, p.Sandbox.Name)
+			}
 		}
 		states, err := tx.CurrentStates(name)
 		if err != nil {
@@ -220,7 +236,13 @@ func (s *Service) Refresh(ctx context.Context, name, by string) error {
 	if err != nil {
 		return err
 	}
+	if p.Sandbox != nil && !p.Sandbox.Ending.IsZero() {
+		return nil // nothing enters it any more
+	}
 	head, err := s.Source.Fetch(ctx, p.Repo, p.Branch)
+	if p.Sandbox != nil && core.CodeOf(err) == core.NotFound && s.BranchGone != nil {
+		return s.BranchGone(ctx, p)
+	}
 	if err == nil && head == p.Head && p.CheckError == "" {
 		return nil // nothing new; the row is not touched, so that an idle server writes nothing
 	}
@@ -261,8 +283,9 @@ func (s *Service) record(ctx context.Context, p core.Project, head, by string) e
 	if p.Stopped != "" && p.StoppedHead == head {
 		return nil
 	}
-	// Rule 2: every commit that is deployed somewhere has to be on the branch still.
-	if p.Head != "" {
+	// Rule 2: every commit that is deployed somewhere has to be on the branch still. The branch
+	// of a sandbox is its owner's, who may do with it what they like.
+	if p.Head != "" && p.Sandbox == nil {
 		for _, commit := range deployed {
 			on, err := s.Source.IsFirstParent(ctx, p.Repo, commit, head)
 			if err != nil {
@@ -318,6 +341,12 @@ func (s *Service) record(ctx context.Context, p core.Project, head, by string) e
 		} else if core.CodeOf(err) != core.NotFound {
 			return err
 		}
+		if p.Sandbox != nil && known[head] {
+			// Its owner went back to a commit that was there before.
+			if err := again(tx, p, head, next, by); err != nil {
+				return err
+			}
+		}
 		for i, f := range fresh {
 			f.release.Number = next + int64(i)
 			f.release.Created = tx.Now()
@@ -337,6 +366,22 @@ func (s *Service) record(ctx context.Context, p core.Project, head, by string) e
 		p.Head, p.Checked, p.CheckError, p.Stopped, p.StoppedHead = head, tx.Now(), "", "", ""
 		return tx.UpdateProject(p)
 	})
+}
+
+// again lets a commit of a sandbox's branch in once more, as the newest.
+func again(tx core.Tx, p core.Project, head string, number int64, by string) error {
+	r, err := tx.Release(p.Name, head)
+	if err != nil || r.Invalid != "" {
+		return err
+	}
+	if err := tx.RenumberRelease(p.Name, head, number); err != nil {
+		return err
+	}
+	r.Number = number
+	now := tx.Now()
+	ro := core.Rollout{ID: core.NewID(core.PrefixRollout, now), Project: p.Name, Kind: core.RolloutPromotion, Release: r, Status: core.RolloutRunning, By: by, Created: now}
+	ro.Stages = []core.Stage{{ID: core.NewID(core.PrefixStage, now), Rollout: ro.ID, Project: p.Name, Environment: p.Sandbox.Name, Status: core.StageWaiting}}
+	return tx.AddRollout(ro)
 }
 
 // known returns the commits that are releases, and those deployed in an environment.
@@ -412,6 +457,15 @@ func AddRollback(tx core.Tx, to core.Release, why core.Rollout, environment stri
 	}
 	return ro, tx.AddEvent(core.Event{By: ro.By, Kind: "rollback.started", Project: to.Project, On: ro.ID,
 		Data: map[string]string{"environment": environment, "from": fmt.Sprint(ro.From), "release": fmt.Sprint(to.Number), "commit": to.Commit, "reason": ro.Reason}})
+}
+
+// AddEnding makes a rollout that destroys all of a sandbox, of the release that is there.
+func AddEnding(tx core.Tx, there core.Release, by, environment string) (core.Rollout, error) {
+	now := tx.Now()
+	ro := core.Rollout{ID: core.NewID(core.PrefixRollout, now), Project: there.Project, Kind: core.RolloutPromotion, Release: there, Status: core.RolloutRunning, By: by, Manual: true, Created: now,
+		Reason: "the sandbox ends"}
+	ro.Stages = []core.Stage{{ID: core.NewID(core.PrefixStage, now), Rollout: ro.ID, Project: there.Project, Environment: environment, Status: core.StageWaiting}}
+	return ro, tx.AddRollout(ro)
 }
 
 func everyCommit(cfg *config.Config) bool {

@@ -19,7 +19,7 @@ import (
 // "" for nobody.
 func (s *Service) proposal(tx core.Tx, run core.Run, l law.Law, who string) (promotion.Proposal, error) {
 	p := promotion.Proposal{Instance: run.Instance(), Kind: run.Kind, Binding: run.Binding(), Requirements: l.Approvals(), Groups: map[string][]string{}}
-	if run.Kind == core.KindDestroy {
+	if _, _, boxed := core.SandboxOf(run.Project); run.Kind == core.KindDestroy && !boxed {
 		p.Requirements = append(p.Requirements, promotion.Requirement{Source: "its stack left the configuration (rule 27)", Count: 1, Expires: config.DefaultExpiry})
 	}
 	blasts, err := exceeded(tx, run, l)

@@ -42,7 +42,7 @@ func (s *Service) law(ctx context.Context, run core.Run) (l law.Law, err error) 
 	}); err != nil {
 		return l, err
 	}
-	l = law.Under(rails, run.Project, run.Environment)
+	l = law.For(rails, project, run.Environment)
 	// Where nothing had to run for a release, it is there without having been applied.
 	there := core.Release{Number: instance.Applied, Commit: instance.Commit}
 	if instance.Release.Number > there.Number {

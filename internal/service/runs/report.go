@@ -121,7 +121,7 @@ func (s *Service) job(ctx context.Context, p core.Project, instance core.Instanc
 	}
 	release := run.Release
 	release.Commit = commit
-	if job.Secrets, err = s.secrets(ctx, cfg, run); err != nil {
+	if job.Secrets, err = s.SecretsOf(ctx, cfg, run.Project, run.Environment); err != nil {
 		return wire.Job{}, err
 	}
 	if run.Kind == core.KindVerify {
@@ -186,26 +186,33 @@ func movedFrom(cfg *config.Config, stack string) string {
 	return ""
 }
 
-// secrets opens the environment's secrets that the configuration names. A missing
-// one is an error before anything starts.
-func (s *Service) secrets(ctx context.Context, cfg *config.Config, run core.Run) (map[string]string, error) {
+// SecretsOf opens the secrets of an environment that its configuration names. Invalid when
+// one has no value.
+func (s *Service) SecretsOf(ctx context.Context, cfg *config.Config, of, in string) (map[string]string, error) {
 	var names []string
 	for _, e := range cfg.Environments {
-		if e.Name == run.Environment {
+		if e.Name == in {
 			names = e.Secrets
 		}
 	}
 	out := map[string]string{}
 	err := s.Store.View(ctx, func(tx core.Tx) error {
 		for _, name := range names {
-			sealed, err := tx.Secret(run.Project, run.Environment, name)
+			project, environment := of, in
+			sealed, err := tx.Secret(project, environment, name)
+			base, _, boxed := core.SandboxOf(of)
+			if boxed && core.CodeOf(err) == core.NotFound {
+				// Never the base's (rule 26), but those that are for all sandboxes.
+				project, environment = base, core.SandboxSecrets
+				sealed, err = tx.Secret(project, environment, name)
+			}
 			if core.CodeOf(err) == core.NotFound {
-				return core.Errorf(core.Invalid, "%s needs the secret %s, which has no value: terrace secret set %s %[2]s --project %[4]s", run.Environment, name, run.Environment, run.Project)
+				return core.Errorf(core.Invalid, "%s needs the secret %s, which has no value: terrace secret set %s %[2]s --project %[4]s", in, name, environment, project)
 			}
 			if err != nil {
 				return err
 			}
-			plain, err := s.Seal.Open(SecretPurpose(run.Project, run.Environment, name), sealed)
+			plain, err := s.Seal.Open(SecretPurpose(project, environment, name), sealed)
 			if err != nil {
 				return err
 			}

@@ -90,7 +90,7 @@ func closed(now time.Time, message string) error {
 
 // checkNames refuses what cannot be an instance.
 func checkNames(project, stack, environment string) error {
-	if err := core.CheckName("project", project); err != nil {
+	if err := core.CheckProject(project); err != nil {
 		return err
 	}
 	if err := core.CheckName("environment", environment); err != nil {

@@ -67,11 +67,17 @@ func (e *Evaluator) Config(ctx context.Context, p core.Project, commit string) (
 		}
 		return nil, core.Errorf(core.Invalid, "%s", strings.TrimSpace(config.Render(diags, tree, false)))
 	}
+	if p.Sandbox != nil {
+		return cfg.InSandbox(*p.Sandbox)
+	}
 	return cfg, nil
 }
 
 // Contents returns the digested content of every stack of an environment.
 func (e *Evaluator) Contents(ctx context.Context, p core.Project, commit, environment string) (map[string]source.Content, error) {
+	if p.Sandbox != nil {
+		environment = p.Sandbox.Base // its folders and files
+	}
 	return e.Source.AllContents(ctx, p.Repo, commit, p.Path, environment)
 }
 
@@ -236,11 +242,20 @@ func (e *Evaluator) Outputs(ctx context.Context, project, stack, environment str
 // scope gives expressions access to the release and to upstream outputs. missing is
 // set to the stack whose outputs do not exist yet.
 func (e *Evaluator) scope(ctx context.Context, p core.Project, r core.Release, environment string, missing *string) config.Scope {
+	project, box := p.Name, (*config.Sandbox)(nil)
+	if p.Sandbox != nil {
+		box = &config.Sandbox{Name: p.Sandbox.Name, Owner: strings.TrimPrefix(p.Sandbox.Owner, "user:")}
+	}
 	return config.Scope{
-		Commit: r.Commit,
-		Number: r.Number,
+		Commit:  r.Commit,
+		Number:  r.Number,
+		Sandbox: box,
 		Outputs: func(stack string) (map[string]cty.Value, bool) {
-			values, err := e.Outputs(ctx, p.Name, stack, environment)
+			project, environment := project, environment
+			if p.Sandbox != nil && !p.Sandbox.Has(stack) {
+				project, environment = p.Sandbox.Of, p.Sandbox.Base
+			}
+			values, err := e.Outputs(ctx, project, stack, environment)
 			if err != nil || values == nil {
 				*missing = stack
 				return nil, false

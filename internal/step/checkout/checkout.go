@@ -71,7 +71,10 @@ func (t *Tree) Close() error {
 // (no such directory, a link that leaves the tree), Unavailable when the machine could
 // not do it and a repetition may help.
 func Open(ctx context.Context, o Options) (*Tree, error) {
-	for kind, name := range map[string]string{"project": o.Project, "environment": o.Environment, "stack": o.Stack} {
+	if err := core.CheckProject(o.Project); err != nil {
+		return nil, err
+	}
+	for kind, name := range map[string]string{"environment": o.Environment, "stack": o.Stack} {
 		if err := core.CheckName(kind, name); err != nil {
 			return nil, err
 		}
