@@ -63,7 +63,7 @@ func (s *Sandbox) Has(stack string) bool {
 }
 
 // LeastSandbox is the shortest that a sandbox may last.
-const LeastSandbox = time.Minute
+const LeastSandbox = 10 * time.Second
 
 // SandboxRule bounds the sandboxes of a project.
 type SandboxRule struct {

@@ -23,7 +23,7 @@ func (a *API) hookRoutes(r *routes) {
 		}
 		refused := core.Errorf(core.Unauthenticated, "the webhook is not signed with the project's secret: send X-Terrace-Signature: sha256=HMAC of the body; terrace project show NAME prints the secret")
 		name := req.PathValue("project")
-		if core.CheckProject(name) != nil {
+		if core.CheckName("project", name) != nil {
 			return refused
 		}
 		p, err := a.Projects.Get(req.Context(), name)

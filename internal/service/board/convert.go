@@ -71,7 +71,7 @@ func Skip(s core.Skip) wire.Skip {
 func (s *Service) ProjectOf(ctx context.Context, p core.Project, withHook bool) (wire.Project, error) {
 	out := wire.Project{Name: p.Name, Repo: p.Repo, Branch: p.Branch, Path: p.Path, Created: p.Created, Head: p.Head, Checked: p.Checked,
 		CheckError: p.CheckError, Stopped: p.Stopped, Environments: []string{}}
-	if withHook {
+	if withHook && p.Sandbox == nil {
 		secret, err := s.Projects.WebhookSecret(p)
 		if err != nil {
 			return out, err

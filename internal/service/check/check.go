@@ -299,6 +299,9 @@ func (c *Checker) secrets(ctx context.Context) error {
 	webhooks := projects.Service{Seal: c.Seal}
 	for _, p := range all {
 		c.done.Add(1)
+		if p.Sandbox != nil {
+			continue
+		}
 		if _, err := webhooks.WebhookSecret(p); err != nil {
 			c.found(Problem{What: "webhook", Project: p.Name, Why: core.MessageOf(err), Do: adviceRow(err)})
 		}

@@ -279,6 +279,9 @@ func (s *Service) webhooks(ctx context.Context, p *Passage) (after string, n int
 		return "", 0, err
 	}
 	for _, project := range rows {
+		if project.Sandbox != nil {
+			continue // the webhook of its project tells of its branch, too
+		}
 		sealed, err := hex.DecodeString(project.WebhookToken)
 		if err != nil {
 			p.Lost++
