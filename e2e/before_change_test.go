@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/terrace-cd/terrace/internal/demo/democloud"
@@ -176,4 +177,55 @@ echo "backed up $1"
 		t.Error("it was backed up once more")
 	}
 	says(t, "the audit log", w.run("events"), "run.before_change")
+}
+
+// Rules 13 and 28 on the cloud: a commit that renames the database's resource without a moved
+// block is stopped before anything is applied, its data is still there, and an exception lets
+// exactly that through, once.
+func TestARenamedDatabaseIsStopped(t *testing.T) {
+	t.Parallel()
+	w := newStore(t)
+	const protected = `stateful = ["democloud_database.*"]`
+	first := w.size("small", protected, "")
+	w.add("park")
+	w.wants(w.ends(first), "succeeded", "dev succeeded", "production succeeded")
+	path := w.output("shop@dev", "path").(string)
+	row := filepath.Join(path, "orders.txt")
+	if err := os.WriteFile(row, []byte("order 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	rename := func(from, to, message string) string {
+		t.Helper()
+		w.repo.Write("stacks/shop/main.tf", strings.ReplaceAll(w.repo.Read("stacks/shop/main.tf"), "democloud_database\" \""+from, "democloud_database\" \""+to))
+		w.repo.Write("stacks/shop/main.tf", strings.ReplaceAll(w.repo.Read("stacks/shop/main.tf"), "democloud_database."+from, "democloud_database."+to))
+		commit := w.repo.Commit(message)
+		w.push()
+		return commit
+	}
+	second := rename("orders", "sales", "Call it sales")
+	r := w.ends(second)
+	w.wants(r, "failed", "dev failed", "production waiting")
+	says(t, "the denial", w.runsOf(r)[0].Error.Message, "shop@dev would destroy democloud_database.orders", "moved block", "terrace except shop@dev 'democloud_database.orders'")
+	if got, err := os.ReadFile(row); err != nil || string(got) != "order 1\n" {
+		t.Errorf("the data: %q, %v", got, err)
+	}
+	if w.sizeIn("dev") != "small" {
+		t.Error("the database is gone")
+	}
+
+	w.run("except", "shop@dev", "democloud_database.orders", "--reason", "the orders are archived")
+	w.run("rollout", "start")
+	r = w.awaits(second, "the exception to be used", func(r rollout) bool { return r.Status != "running" && r.Stages[0].Status == "succeeded" })
+	w.wants(r, "failed", "dev succeeded", "production failed") // it was for dev alone
+	if _, err := os.Stat(row); err == nil {
+		t.Error("the exception let nothing through")
+	}
+	says(t, "the list", w.run("except", "list", "--all"), "used by r-")
+
+	// Once: back again is denied in dev.
+	third := rename("sales", "orders", "Call it orders again")
+	w.wants(w.ends(third), "failed", "dev failed", "production waiting")
+	if w.sizeIn("dev") != "small" || w.sizeIn("production") != "small" {
+		t.Error("a database is gone")
+	}
 }

@@ -229,10 +229,10 @@ func (c *Config) OwnBackend(stack, env string) string {
 }
 
 // NamedBackend is the type of the backend that a stack's code names, "" when it names
-// none. With state = "terrace" it is not used.
+// none. With state = "terrace", and in a sandbox, it is not used.
 func (c *Config) NamedBackend(stack, env string) string {
 	_, _, p, err := c.find(stack, env)
-	if err != nil || p.module == nil || p.module.backend == nil {
+	if err != nil || p.module == nil || p.module.backend == nil || c.sandbox != nil {
 		return ""
 	}
 	return p.module.backend.kind

@@ -30,7 +30,7 @@ func (c *Config) Inputs(stack, env string, s Scope) (Inputs, error) {
 	if err != nil {
 		return Inputs{}, err
 	}
-	in := Inputs{Path: p.instance.Path, Variables: map[string]json.RawMessage{}, VarFiles: p.instance.VarFiles, Upstream: map[string][]string{}, Backend: st.backends[e.index]}
+	in := Inputs{Path: p.instance.Path, Variables: map[string]json.RawMessage{}, VarFiles: p.instance.VarFiles, Upstream: map[string][]string{}, Backend: c.backend(st, e)}
 	values := map[string]cty.Value{}
 	for name, v := range e.values {
 		if p.takes(name) && !p.setsInFile(name) {

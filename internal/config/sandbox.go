@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"slices"
 
 	"github.com/zclconf/go-cty/cty"
@@ -53,6 +54,14 @@ func (c *Config) stacksOf(environment string) []string {
 		names = append(names, in.Stack)
 	}
 	return names
+}
+
+// backend is what is said of a stack's own backend, which a sandbox does not use.
+func (c *Config) backend(st *stack, e *environment) map[string]json.RawMessage {
+	if c.sandbox != nil {
+		return nil
+	}
+	return st.backends[e.index]
 }
 
 // renamed evaluates the variables of an environment again, under its other name.

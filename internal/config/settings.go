@@ -33,7 +33,7 @@ func (c *Config) InstanceDigest(stack, env string) string {
 	if err != nil {
 		return ""
 	}
-	s := settings{State: c.Project.State, Backend: st.backends[e.index], Secrets: e.Secrets, VarFiles: p.instance.VarFiles, Playbook: p.instance.Playbook}
+	s := settings{State: c.Project.State, Backend: c.backend(st, e), Secrets: e.Secrets, VarFiles: p.instance.VarFiles, Playbook: p.instance.Playbook}
 	if !st.Discovered {
 		c.afterSettings(&s, st, e, p)
 	}

@@ -23,12 +23,27 @@ func projects(t *testing.T, s core.Store) {
 	changed.Repo, changed.Branch, changed.Path = "git@git.example:shop", "trunk", "infra"
 	changed.Head, changed.Checked, changed.CheckError = "abc", at, "no route"
 	changed.Stopped, changed.StoppedHead, changed.Acknowledged, changed.WebhookToken = "rewritten", "def", 7, "sealed"
+	changed.Sandbox = &core.Sandbox{Of: "blog", Name: "try", Base: "dev", Owner: "user:ana", Stacks: []string{"web"}, Expires: at, Ending: at, EndedBy: "server", Why: "over", Tries: 2, Retry: at, Warned: true}
 	update(t, s, func(tx core.Tx) error { return tx.UpdateProject(changed) })
 	view(t, s, func(tx core.Tx) error {
 		all, err := tx.Projects()
 		equal(t, "projects by name", all, []core.Project{blog, changed})
 		return err
 	})
+}
+
+// renumbered: a release gets another number, and is the newest by it.
+func renumbered(t *testing.T, s core.Store) {
+	seed(t, s, "shop", 2)
+	update(t, s, func(tx core.Tx) error { return tx.RenumberRelease("shop", release("shop", 1).Commit, 3) })
+	view(t, s, func(tx core.Tx) error {
+		newest, err := tx.LatestRelease("shop")
+		if err == nil && (newest.Number != 3 || newest.Commit != release("shop", 1).Commit) {
+			t.Errorf("the newest is %+v", newest)
+		}
+		return err
+	})
+	refused(t, s, core.NotFound, func(tx core.Tx) error { return tx.RenumberRelease("shop", "nothing", 4) })
 }
 
 func removal(t *testing.T, s core.Store) {

@@ -29,6 +29,7 @@ func Run(t *testing.T, open Open) {
 		{"transactions", transactions},
 		{"fences", fences},
 		{"projects", projects},
+		{"a release that is the newest again", renumbered},
 		{"removing a project", removal},
 		{"secrets", secrets},
 		{"releases", releases},
