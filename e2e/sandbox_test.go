@@ -21,11 +21,11 @@ type sandbox struct {
 
 // branch pushes a commit on a branch with another size of the database. The clone goes back
 // to main after it.
-func (s *store) branch(name, size string) string {
-	s.Helper()
-	s.repo.Branch(name)
-	commit := s.size(size, "", "")
-	s.repo.Checkout("main")
+func (w *store) branch(name, size string) string {
+	w.Helper()
+	w.repo.Branch(name)
+	commit := w.size(size, "", "")
+	w.repo.Checkout("main")
 	return commit
 }
 
@@ -52,46 +52,46 @@ func (w *world) tell() {
 }
 
 // sizeIn is the size of the only database of a tenant, "" when there is none.
-func (s *store) sizeIn(tenant string) string {
-	s.Helper()
-	client := democloud.Client{URL: s.client.URL, Tenant: tenant}
-	all, err := client.List(s.Context(), democloud.Database)
+func (w *store) sizeIn(tenant string) string {
+	w.Helper()
+	client := democloud.Client{URL: w.client.URL, Tenant: tenant}
+	all, err := client.List(w.Context(), democloud.Database)
 	if err != nil {
-		s.Fatal(err)
+		w.Fatal(err)
 	}
 	if len(all) == 0 {
 		return ""
 	}
 	if len(all) > 1 {
-		s.Fatalf("%s has %+v", tenant, all)
+		w.Fatalf("%s has %+v", tenant, all)
 	}
 	return all[0].Spec.Size
 }
 
 // clone is a developer's own, with a branch checked out.
-func (s *store) clone(branch string) string {
-	s.Helper()
-	dir := filepath.Join(s.T.TempDir(), "clone")
-	if out, err := exec.CommandContext(s.Context(), "git", "clone", "-q", "-b", branch, s.repo.Remote, dir).CombinedOutput(); err != nil {
-		s.Fatalf("%v\n%s", err, out)
+func (w *store) clone(branch string) string {
+	w.Helper()
+	dir := filepath.Join(w.T.TempDir(), "clone")
+	if out, err := exec.CommandContext(w.Context(), "git", "clone", "-q", "-b", branch, w.repo.Remote, dir).CombinedOutput(); err != nil {
+		w.Fatalf("%v\n%s", err, out)
 	}
 	return dir
 }
 
 // shell runs tofu in a sandbox's shell, in a clone, and returns what it says.
-func (s *store) shell(w *world, dir, name string, command ...string) (string, int) {
-	s.Helper()
-	rc := filepath.Join(s.dir, "tofurc")
-	if err := os.WriteFile(rc, []byte("provider_installation {\n  filesystem_mirror {\n    path = \""+s.mirror+"\"\n  }\n}\n"), 0o600); err != nil {
-		s.Fatal(err)
+func (w *store) shell(who *world, dir, name string, command ...string) (string, int) {
+	w.Helper()
+	rc := filepath.Join(w.dir, "tofurc")
+	if err := os.WriteFile(rc, []byte("provider_installation {\n  filesystem_mirror {\n    path = \""+w.mirror+"\"\n  }\n}\n"), 0o600); err != nil {
+		w.Fatal(err)
 	}
-	cmd := exec.CommandContext(s.Context(), plain, append([]string{"sandbox", "shell", name, "shop", "--"}, command...)...)
-	for _, v := range w.env {
+	cmd := exec.CommandContext(w.Context(), plain, append([]string{"sandbox", "shell", name, "shop", "--"}, command...)...)
+	for _, v := range who.env {
 		if !strings.HasPrefix(v, "TF_CLI_CONFIG_FILE=") {
 			cmd.Env = append(cmd.Env, v)
 		}
 	}
-	cmd.Env = append(cmd.Env, "TERRACE_URL="+w.url, "TERRACE_TOKEN="+w.token, "TF_CLI_CONFIG_FILE="+rc)
+	cmd.Env = append(cmd.Env, "TERRACE_URL="+who.url, "TERRACE_TOKEN="+who.token, "TF_CLI_CONFIG_FILE="+rc)
 	cmd.Dir = dir
 	out, _ := cmd.CombinedOutput()
 	return string(out), cmd.ProcessState.ExitCode()
