@@ -191,12 +191,15 @@ func (w *world) invite(ctx context.Context, s Summary) error {
   the cloud            %s
   the command line     export TERRACE_URL=%s TERRACE_TOKEN=%s
                        %s status
+  a sandbox            export TF_CLI_CONFIG_FILE=%s
+                       in a branch of the clone: terrace sandbox create --wait
+                       then: terrace sandbox shell BRANCH web
   a change             cd %s
                        edit ansible/page.yml, or servers in terrace.hcl, or break something;
                        then git commit -am "My change" && git push
   more ideas           %s
 
-`, s.Seconds, page, s.Production.URL, w.cloud.URL(), w.server.URL(), w.server.Token(), w.options.Exe, w.repo.clone, w.repo.clone+"/README.md")
+`, s.Seconds, page, s.Production.URL, w.cloud.URL(), w.server.URL(), w.server.Token(), w.options.Exe, w.engineConfig(), w.repo.clone, w.repo.clone+"/README.md")
 	return nil
 }
 

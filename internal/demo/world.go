@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"time"
 
 	"github.com/terrace-cd/terrace/internal/client"
@@ -40,6 +41,10 @@ type world struct {
 	added  bool // the server knows the project
 }
 
+// engineConfig is where an engine of somebody who tries something learns of the cloud's
+// provider.
+func (w *world) engineConfig() string { return filepath.Join(w.dir, "tofurc") }
+
 func (w *world) build(ctx context.Context) error {
 	o := w.options
 	if _, err := os.Stat(o.Exe); err != nil {
@@ -56,6 +61,9 @@ func (w *world) build(ctx context.Context) error {
 	w.screen.printf("A cloud on this machine          %s\n", cloud.URL())
 	mirror := filepath.Join(w.dir, "providers")
 	if err := democloud.WriteMirror(mirror, o.Exe, o.ProviderArgs); err != nil {
+		return err
+	}
+	if err := os.WriteFile(w.engineConfig(), []byte("provider_installation {\n  filesystem_mirror {\n    path = "+strconv.Quote(mirror)+"\n  }\n}\n"), 0o600); err != nil {
 		return err
 	}
 	lock, err := democloud.LockFile(mirror, democloud.ProviderHosts[0])

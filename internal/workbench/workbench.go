@@ -7,6 +7,7 @@ package workbench
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"maps"
 	"os"
@@ -129,6 +130,7 @@ func (w Bench) Variables() [][2]string {
 }
 
 // Run runs a program in the folder with those variables. An interrupt is its own business.
+// NotFound when there is no such program.
 func (w Bench) Run(ctx context.Context, in io.Reader, out, errs io.Writer, args ...string) error {
 	child := exec.CommandContext(context.WithoutCancel(ctx), args[0], args[1:]...)
 	child.Dir, child.Env = w.Stack(), os.Environ()
@@ -136,7 +138,11 @@ func (w Bench) Run(ctx context.Context, in io.Reader, out, errs io.Writer, args 
 		child.Env = append(child.Env, v[0]+"="+v[1])
 	}
 	child.Stdin, child.Stdout, child.Stderr = in, out, errs
-	return child.Run()
+	err := child.Run()
+	if errors.Is(err, exec.ErrNotFound) {
+		return core.Errorf(core.NotFound, "there is no program %s on this machine's PATH; install it, and try again", args[0])
+	}
+	return err
 }
 
 // quoted is a word that engines and shells take as it is.
