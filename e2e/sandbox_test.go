@@ -313,6 +313,8 @@ output "network" {
 	if got := w.output("web@try", "network"); got != "network in dev" {
 		t.Errorf("the network of the sandbox is %v", got)
 	}
+	says(t, "variables", w.run("variables", "web@try"), "web@try, release", `"network in dev"`, "inputs of stack web (network@dev.said)", `"try"`, "variables of environment try", "string")
+	says(t, "variables", w.run("variables", "web@production"), `"network in production"`, "network@production.said", `"nobody"`)
 	says(t, "states", w.run("state", "list", "--project", "park~try"), "web@try")
 	if out := w.run("state", "list"); strings.Contains(out, "try") {
 		t.Errorf("states of the project:\n%s", out)

@@ -137,6 +137,7 @@ func TestRolesAndRoutes(t *testing.T) {
 				t.Errorf("%s and %s %s: let in is %v, want %v", role, r.method, r.path, !enough, enough)
 			}
 			here := strings.Contains(r.path, "{environment}") || strings.HasPrefix(r.path, "/api/v1/runs/") || strings.HasPrefix(r.path, "/api/v1/stages/") || r.role == "viewer"
+			here = here && !strings.Contains(r.path, "{sandbox}") // another place, which there is not: below
 			if got, want := !denied(inDev, of(r, "dev")), enough && here && r.path != "/api/v1/events"; got != want {
 				t.Errorf("%s in dev and %s %s in dev: let in is %v, want %v", role, r.method, r.path, got, want)
 			}
@@ -367,5 +368,64 @@ func TestAnAdminIsNeverLockedOut(t *testing.T) {
 	file, err := os.ReadFile(filepath.Join(data, "admin-token"))
 	if err != nil || strings.TrimSpace(string(file)) != a.Token() {
 		t.Errorf("the file of the revoked token: %q, %v", file, err)
+	}
+}
+
+// Whoever may look at an environment may look at its sandboxes, and a developer of it may do
+// everything in their own, and nothing in those of others.
+func TestRolesInSandboxes(t *testing.T) {
+	a, admin := start(t, app.Options{Exe: "/bin/false", Poll: never})
+	repo := repository(t, map[string]string{"terrace.hcl": twoEnvironments, "stacks/web/main.tf": ""})
+	if _, err := admin.AddProject(t.Context(), wire.AddProject{Name: "p", Repo: repo}); err != nil {
+		t.Fatal(err)
+	}
+	inDev := func(name, role string) (string, *client.Client) {
+		return token(t, a, admin, wire.CreateToken{Name: name, Role: role, Project: "p", Environment: "dev"})
+	}
+	anaToken, ana := inDev("ana", "developer")
+	benToken, ben := inDev("ben", "developer")
+	viewToken, viewer := inDev("cleo", "viewer")
+	otherToken, _ := token(t, a, admin, wire.CreateToken{Name: "dora", Role: "operator", Project: "p", Environment: "production"})
+	if _, err := ana.CreateSandbox(t.Context(), "p", wire.CreateSandbox{Name: "try", Base: "dev"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []*client.Client{viewer, ben} {
+		if all, err := c.Sandboxes(t.Context(), "p"); err != nil || len(all) != 1 {
+			t.Errorf("sandboxes: %+v, %v", all, err)
+		}
+	}
+	if _, err := viewer.CreateSandbox(t.Context(), "p", wire.CreateSandbox{Name: "mine", Base: "dev"}); err == nil {
+		t.Error("a viewer made a sandbox")
+	}
+	if _, err := ben.CreateSandbox(t.Context(), "p", wire.CreateSandbox{Name: "his", Base: "production"}); err == nil {
+		t.Error("a developer of dev made a sandbox of production")
+	}
+	for _, c := range []struct {
+		method, path, body string
+		ana, ben, viewer   bool
+	}{
+		{"GET", "/api/v1/projects/p/sandboxes/try", "", true, true, true},
+		{"GET", "/api/v1/projects/p~try/status", "", true, true, true},
+		{"GET", "/api/v1/projects/p/runs?environment=try", "", true, true, true},
+		{"POST", "/api/v1/projects/p/sandboxes/try/extend", `{"for":"1h"}`, true, false, false},
+		{"POST", "/api/v1/projects/p/sandboxes/try/shell/web", `{}`, true, false, false},
+		{"PUT", "/api/v1/projects/p/secrets/try/KEY", `{"value":"x"}`, true, false, false},
+		{"PUT", "/api/v1/projects/p/secrets/dev/KEY", `{"value":"x"}`, false, false, false},
+		{"PUT", "/api/v1/projects/p/secrets/sandboxes/KEY", `{"value":"x"}`, false, false, false},
+		{"POST", "/api/v1/projects/p~try/rollouts", `{}`, true, false, false},
+		{"POST", "/api/v1/projects/p/rollouts", `{}`, false, false, false},
+		{"GET", "/state/p~try/try/web", "", true, false, false},
+		{"LOCK", "/state/p~try/try/web", `{"ID":"x"}`, true, false, false},
+		{"DELETE", "/api/v1/projects/p/sandboxes/try", "", true, false, false},
+	} {
+		for _, who := range []struct {
+			name, token string
+			may         bool
+		}{{"ben", benToken, c.ben}, {"the viewer", viewToken, c.viewer}, {"an operator of production", otherToken, false}, {"ana", anaToken, c.ana}} {
+			status, text := ask(t, c.method, a.URL()+c.path, who.token, c.body)
+			if got := status != http.StatusForbidden; got != who.may && c.path != "/api/v1/projects/p/runs?environment=try" {
+				t.Errorf("%s and %s %s: %d, let in should be %v\n%s", who.name, c.method, c.path, status, who.may, text)
+			}
+		}
 	}
 }

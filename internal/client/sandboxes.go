@@ -36,3 +36,8 @@ func (c *Client) DestroySandbox(ctx context.Context, project, name string) (out 
 func (c *Client) SandboxShell(ctx context.Context, project, name, stack string) (wire.SandboxShell, error) {
 	return post[wire.SandboxShell](ctx, c, path("projects", project, "sandboxes", name, "shell", stack), struct{}{})
 }
+
+// Variables lists those of an instance, as a release sets them; commit "" is the newest.
+func (c *Client) Variables(ctx context.Context, project, environment, stack, commit string) (wire.Variables, error) {
+	return get[wire.Variables](ctx, c, path("projects", project, "variables", environment, stack), "commit", commit)
+}

@@ -543,3 +543,35 @@ stack "web" {
 		t.Errorf("%+v %+v", gate, rules)
 	}
 }
+
+func TestVariablesOf(t *testing.T) {
+	t.Parallel()
+	cfg := mustLoad(t, shop())
+	list, err := cfg.VariablesOf("web", "dev", Scope{Commit: "9f3c", Number: 7, Outputs: shopOutputs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]Variable{}
+	for _, v := range list {
+		got[v.Name] = v
+	}
+	for name, want := range map[string]Variable{
+		"servers":    {Value: json.RawMessage("1"), Where: "variables of environment dev"},
+		"network_id": {Value: json.RawMessage(`"net-1"`), Where: "inputs of stack web", From: []OutputOf{{"network", "id"}}},
+		"password":   {Sensitive: true, Where: "inputs of stack web", From: []OutputOf{{"database", "password"}}},
+	} {
+		want.Name, want.Type = name, got[name].Type
+		if !reflect.DeepEqual(got[name], want) || want.Type == "" {
+			t.Errorf("%s: got %+v, want %+v", name, got[name], want)
+		}
+	}
+	if got["size"].Where == "" || got["size"].Default || !strings.HasSuffix(got["size"].Where, ".tfvars") {
+		t.Errorf("size: %+v", got["size"])
+	}
+	hidden := files{FileName: "project \"p\" {}\nenvironment \"dev\" {\n  variables = { key = \"hush\" }\n}\n",
+		"stacks/a/main.tf": "variable \"key\" {\n  sensitive = true\n}\nvariable \"n\" {\n  type = number\n  default = 3\n}\n"}
+	list, err = mustLoad(t, hidden).VariablesOf("a", "dev", Scope{})
+	if err != nil || len(list) != 2 || !list[0].Sensitive || list[0].Value != nil || !list[1].Default || list[1].Type != "number" {
+		t.Errorf("declared sensitive: %+v, %v", list, err)
+	}
+}

@@ -37,7 +37,9 @@ type variable struct {
 	defaults *typeexpr.Defaults
 	required bool
 	nullable bool
-	rng      hcl.Range // of its header
+	// sensitive is what the code says, and unknown counts as yes.
+	sensitive bool
+	rng       hcl.Range // of its header
 }
 
 // varFile is a parsed .tfvars file.
@@ -190,7 +192,7 @@ func parseVarFile(name string, src []byte) *varFile {
 }
 
 var moduleSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: "variable", LabelNames: []string{"name"}}, {Type: "output", LabelNames: []string{"name"}}, {Type: "terraform"}}}
-var variableSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "type"}, {Name: "default"}, {Name: "nullable"}}}
+var variableSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "type"}, {Name: "default"}, {Name: "nullable"}, {Name: "sensitive"}}}
 
 // parseModule reads the variables and outputs of a root module. Override files come
 // last and change what they name.
@@ -256,6 +258,10 @@ func (m *module) declare(name string, block *hcl.Block) hcl.Diagnostics {
 		if b, diags := evaluate(a.Expr, nil); !diags.HasErrors() && b.Type() == cty.Bool && b.IsKnown() && !b.IsNull() {
 			v.nullable = b.True()
 		}
+	}
+	if a := content.Attributes["sensitive"]; a != nil {
+		b, diags := evaluate(a.Expr, nil)
+		v.sensitive = diags.HasErrors() || b.Type() != cty.Bool || !b.IsKnown() || b.IsNull() || b.True()
 	}
 	return nil
 }

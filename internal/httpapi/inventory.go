@@ -7,11 +7,20 @@ import (
 
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/service/runs"
+	"github.com/terrace-cd/terrace/internal/wire"
 )
 
 // inventoryRoutes give people's own Ansible the hosts that runs use.
 func (a *API) inventoryRoutes(r *routes) {
 	add(r, developers, http.MethodGet, "/api/v1/projects/{project}/inventory/{environment}/{stack}", "inventory", "An Ansible inventory from an instance's outputs", a.inventory)
+	type variables struct {
+		InstancePath
+		Commit string `query:"commit" maxLength:"64" doc:"a commit, the start of one, or a number; default: the newest release"`
+	}
+	add(r, viewers, http.MethodGet, "/api/v1/projects/{project}/variables/{environment}/{stack}", "variables", "An instance's variables and where their values are written, sensitive ones masked", func(ctx context.Context, in *variables) (*body[wire.Variables], error) {
+		out, err := a.Board.Variables(ctx, in.Project, in.Environment, in.Stack, in.Commit)
+		return &body[wire.Variables]{out}, err
+	})
 }
 
 type InstancePath struct {

@@ -24,7 +24,8 @@ func (a *API) sandboxRoutes(r *routes) {
 	const all = "/api/v1/projects/{project}/sandboxes"
 	add(r, viewers, http.MethodGet, all, "list-sandboxes", "Sandboxes of a project, by name", func(ctx context.Context, in *ProjectPath) (*body[[]wire.Sandbox], error) {
 		out, err := a.Board.Sandboxes(ctx, in.Project)
-		return &body[[]wire.Sandbox]{out}, err
+		base := func(b wire.Sandbox) place { return place{b.Project, b.Base} }
+		return &body[[]wire.Sandbox]{sees(ctx, out, base)}, err
 	})
 	type create struct {
 		ProjectPath
@@ -99,8 +100,8 @@ func lifetime(text string) (time.Duration, error) {
 	return span, nil
 }
 
-// permits is May for places that may be in a sandbox, whose owner may do everything there
-// while they are a developer of its base.
+// permits is May for places that may be in a sandbox: whoever may look at its base may look at
+// it, and its owner may do everything there while they are a developer of the base.
 func (a *API) permits(ctx context.Context, who access.Identity, role core.Role, at place) error {
 	denied := who.May(role, at.project, at.environment)
 	if _, _, boxed := core.SandboxOf(at.project); denied == nil || !boxed {
@@ -110,10 +111,17 @@ func (a *API) permits(ctx context.Context, who access.Identity, role core.Role, 
 	if err := a.Store.Peek(ctx, func(tx core.Tx) (err error) {
 		p, err = tx.Project(at.project)
 		return err
-	}); err != nil || p.Sandbox == nil || p.Sandbox.Owner != who.Name() {
+	}); err != nil || p.Sandbox == nil {
 		return denied
 	}
-	return who.May(core.RoleDeveloper, p.Sandbox.Of, p.Sandbox.Base)
+	needs := core.RoleDeveloper
+	switch {
+	case role == core.RoleViewer:
+		needs = role
+	case p.Sandbox.Owner != who.Name():
+		return denied
+	}
+	return who.May(needs, p.Sandbox.Of, p.Sandbox.Base)
 }
 
 // rehome points a request that names a project and an environment that is one of its

@@ -327,3 +327,10 @@ func (e *Evaluator) Resolved(ctx context.Context, p core.Project, r core.Release
 	var missing string
 	return cfg.Resolved(stack, environment, e.scope(ctx, p, r, environment, &missing))
 }
+
+// Variables lists those of an instance of a release, with the outputs that its upstreams have
+// now. Conflict while an upstream has none.
+func (e *Evaluator) Variables(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, environment, stack string) ([]config.Variable, error) {
+	var missing string
+	return cfg.VariablesOf(stack, environment, e.scope(ctx, p, r, environment, &missing))
+}
