@@ -69,9 +69,13 @@ func sandbox(tx core.Tx, p core.Project) (wire.Sandbox, error) {
 	if b.Ending.IsZero() {
 		return out, nil
 	}
+	under := len(newest) > 0 && !newest[0].Status.Terminal()
 	why := fmt.Sprintf("it ends since %s, because %s", b.Ending.UTC().Format(time.RFC3339), b.Why)
 	if !b.Retry.IsZero() && len(newest) > 0 && newest[0].Status.Terminal() && newest[0].Status != core.RolloutSucceeded && out.Reason != "" {
 		why += fmt.Sprintf("; destroying it failed and is tried again at %s: %s", b.Retry.UTC().Format(time.RFC3339), out.Reason)
+	}
+	if under && out.Reason != "" {
+		why += "; it " + out.Reason
 	}
 	out.Status, out.Reason = "ending", why
 	return out, nil

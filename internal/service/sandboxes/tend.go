@@ -126,11 +126,7 @@ func (s *Service) finish(tx core.Tx, p core.Project) error {
 	if tx.Now().Before(p.Sandbox.Retry) {
 		return nil
 	}
-	e, err := tx.Environment(p.Name, p.Sandbox.Name)
-	if err != nil {
-		return err
-	}
-	release, err := tx.FindRelease(p.Name, strconv.FormatInt(e.Entered, 10))
+	release, err := there(tx, p)
 	if err != nil {
 		return err
 	}
@@ -140,4 +136,27 @@ func (s *Service) finish(tx core.Tx, p core.Project) error {
 	p.Sandbox.Retry = tx.Now().Add(min(firstRetry<<min(p.Sandbox.Tries, 10), mostRetry))
 	p.Sandbox.Tries++
 	return tx.UpdateProject(p)
+}
+
+// there is the release that entered a sandbox last. Its commit has another number by now when
+// it became the newest of the branch again, and that did not enter.
+func there(tx core.Tx, p core.Project) (core.Release, error) {
+	e, err := tx.Environment(p.Name, p.Sandbox.Name)
+	if err != nil {
+		return core.Release{}, err
+	}
+	release, err := tx.FindRelease(p.Name, strconv.FormatInt(e.Entered, 10))
+	if core.CodeOf(err) != core.NotFound {
+		return release, err
+	}
+	instances, err := tx.Instances(p.Name)
+	for _, i := range instances {
+		if r, err := tx.Release(p.Name, i.Commit); err == nil && r.Number > e.Entered {
+			return r, nil
+		}
+	}
+	if err != nil {
+		return core.Release{}, err
+	}
+	return tx.LatestRelease(p.Name)
 }
