@@ -43,6 +43,7 @@ func TestGateMessages(t *testing.T) {
 		"22-a-persons-hold":   snap(env("production", held(core.HoldPerson, 0)), ro(12, production())),
 		"23-second-person":    snap(env("production", held(core.HoldPerson, 0)), ro(12, production(wantsTwo, skipping(core.GateHold, core.GateWindow)))),
 		"23-catch-up":         snap(env("staging", verifiedAt(10)), env("production", ahead(11, "staging")), ro(12, production())),
+		"26-sandbox":          snap(ro(12, in("staging", core.StageSucceeded, sandbox), production(after("staging")))),
 		"27-renamed":          snap(ro(12, in("production", running, stack("site", movesFrom("web"), isLocked, func(i *Instance) { i.MoveOpensBy = "terrace state unlock web@production" })))),
 		"24-window":           snap(ro(12, production(opens(office)))),
 		"24-no-window":        snap(ro(12, production(opens(Windows{{From: hour, To: 2 * hour, Zone: time.UTC, Firm: true}}, Windows{{From: 3 * hour, To: 4 * hour, Zone: time.UTC, Firm: true}})))),
