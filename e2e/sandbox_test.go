@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,15 +39,6 @@ func (w *world) boxed(name, commit string) {
 		}
 		return last.Release != nil && last.Release.Commit == commit && last.Status == "ready"
 	})
-}
-
-// tell tells the server of a push.
-func (w *world) tell() {
-	w.Helper()
-	body := []byte(`{"ref":"refs/heads/some"}`)
-	if resp, text := w.post(w.hook.URL, body, map[string]string{"X-Terrace-Signature": signature(w.hook.Secret, body)}); resp.StatusCode != http.StatusAccepted {
-		w.Fatalf("the webhook was answered %s: %s", resp.Status, text)
-	}
 }
 
 // sizeIn is the size of the only database of a tenant, "" when there is none.

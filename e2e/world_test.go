@@ -202,6 +202,12 @@ func (w *world) add(project string) {
 func (w *world) push() {
 	w.Helper()
 	w.repo.Push()
+	w.tell()
+}
+
+// tell tells the server of a push.
+func (w *world) tell() {
+	w.Helper()
 	body := []byte(`{"ref":"refs/heads/main"}`)
 	if resp, text := w.post(w.hook.URL, body, map[string]string{"X-Terrace-Signature": signature(w.hook.Secret, body)}); resp.StatusCode != http.StatusAccepted {
 		w.Fatalf("the webhook was answered %s: %s", resp.Status, text)

@@ -45,10 +45,8 @@ it is in .git/info/exclude, and gone afterwards. Only the owner of a sandbox may
 			}
 			if print {
 				return s.show(cmd, named(bench.Variables()), func(out io.Writer) {
-					for _, v := range bench.Variables() {
-						_, _ = fmt.Fprintf(out, "export %s=%s\n", v[0], quoted(v[1]))
-					}
-					_, _ = fmt.Fprintf(out, "cd %s\n# Once: %s init -reconfigure. In the end: rm %s\n", quoted(bench.Stack()), shell.Engine, workbench.Override)
+					export(out, bench.Variables())
+					_, _ = fmt.Fprintf(out, "cd %s\n# Once: %s init -reconfigure. In the end: rm %s\n", workbench.Quoted(bench.Stack()), shell.Engine, workbench.Override)
 				})
 			}
 			defer bench.Leave()
@@ -56,14 +54,6 @@ it is in .git/info/exclude, and gone afterwards. Only the owner of a sandbox may
 		})}
 	c.Flags().BoolVar(&print, "print", false, "print the settings as lines for a shell, and leave the override file")
 	return c
-}
-
-func named(variables [][2]string) map[string]string {
-	out := map[string]string{}
-	for _, v := range variables {
-		out[v[0]] = v[1]
-	}
-	return out
 }
 
 // workFolder is where the engine's data of an instance stays from one shell to the next.

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/step/engine"
 	"github.com/terrace-cd/terrace/internal/wire"
+	"github.com/terrace-cd/terrace/internal/workbench"
 )
 
 func newStateEnv(s *settings) *cobra.Command {
@@ -38,15 +38,7 @@ While a run works on the instance, the lock is refused.`,
 				project = box.Key
 			}
 			settings := httpBackend(c, "/state/"+url.PathEscape(project)+"/"+url.PathEscape(environment)+"/"+url.PathEscape(stack))
-			named := map[string]string{}
-			for _, v := range settings {
-				named[v[0]] = v[1]
-			}
-			return s.show(cmd, named, func(out io.Writer) {
-				for _, v := range settings {
-					_, _ = fmt.Fprintf(out, "export %s=%s\n", v[0], quoted(v[1]))
-				}
-			})
+			return s.show(cmd, named(settings), func(out io.Writer) { export(out, settings) })
 		})}
 }
 
@@ -57,8 +49,21 @@ func httpBackend(c *client.Client, path string) [][2]string {
 		{"TF_HTTP_LOCK_METHOD", "LOCK"}, {"TF_HTTP_UNLOCK_METHOD", "UNLOCK"}, {"TF_HTTP_USERNAME", "terrace"}, {"TF_HTTP_PASSWORD", c.Token()}}
 }
 
-// quoted is a word that a shell takes as it is.
-func quoted(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
+// named are settings by name.
+func named(settings [][2]string) map[string]string {
+	out := map[string]string{}
+	for _, v := range settings {
+		out[v[0]] = v[1]
+	}
+	return out
+}
+
+// export prints settings as lines for a shell.
+func export(out io.Writer, settings [][2]string) {
+	for _, v := range settings {
+		_, _ = fmt.Fprintf(out, "export %s=%s\n", v[0], workbench.Quoted(v[1]))
+	}
+}
 
 func newStateDiff(s *settings) *cobra.Command {
 	return &cobra.Command{Use: "diff INSTANCE [FROM [TO]]", Short: "What differs between two versions, sensitive values masked", Args: cobra.RangeArgs(1, 3),

@@ -183,6 +183,15 @@ func add[I, O any](r *routes, who permission, method, path, id, summary string, 
 	})
 }
 
+// duration reads a span of time from a body; like is one that could be written.
+func duration(text, like string) (time.Duration, error) {
+	span, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, core.Errorf(core.Invalid, "%q is not a duration; write for example %s", text, like)
+	}
+	return span, nil
+}
+
 // raw registers a route whose body or answer is not JSON.
 func (r *routes) raw(who permission, method, path string, h func(http.ResponseWriter, *http.Request) error) {
 	r.all = append(r.all, route{method, path, who})

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/service/access"
@@ -25,11 +24,11 @@ func (a *API) exceptionRoutes(r *routes) {
 		return &body[[]wire.Exception]{out}, err
 	})
 	add(r, operators, http.MethodPost, all+"/{environment}/{stack}", "create-exception", "Let one apply do to a protected address what is forbidden", func(ctx context.Context, in *except) (*body[wire.Exception], error) {
-		lifetime, err := time.ParseDuration(in.Body.For)
+		span, err := duration(in.Body.For, "2h")
 		if err != nil {
-			return nil, core.Errorf(core.Invalid, "%q is not a duration; write for example 2h", in.Body.For)
+			return nil, err
 		}
-		e, err := a.Access.Except(ctx, by(ctx), core.Exception{Project: in.Project, Stack: in.Stack, Environment: in.Environment, Address: in.Body.Address, Reason: in.Body.Reason}, lifetime)
+		e, err := a.Access.Except(ctx, by(ctx), core.Exception{Project: in.Project, Stack: in.Stack, Environment: in.Environment, Address: in.Body.Address, Reason: in.Body.Reason}, span)
 		return &body[wire.Exception]{wireException(e)}, err
 	}, created)
 	type one struct {

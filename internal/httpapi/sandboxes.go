@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/service/access"
@@ -38,7 +37,7 @@ func (a *API) sandboxRoutes(r *routes) {
 		ask := sandboxes.Ask{Project: in.Project, Name: in.Body.Name, Base: in.Body.Base, Branch: in.Body.Branch, Stacks: in.Body.Stacks}
 		var err error
 		if in.Body.For != "" {
-			if ask.For, err = lifetime(in.Body.For); err != nil {
+			if ask.For, err = duration(in.Body.For, "8h"); err != nil {
 				return nil, err
 			}
 		}
@@ -60,7 +59,7 @@ func (a *API) sandboxRoutes(r *routes) {
 		Body wire.ExtendSandbox
 	}
 	add(r, operators, http.MethodPost, onSandbox+"/extend", "extend-sandbox", "Move the end of a sandbox", func(ctx context.Context, in *extend) (*body[wire.Sandbox], error) {
-		span, err := lifetime(in.Body.For)
+		span, err := duration(in.Body.For, "8h")
 		if err != nil {
 			return nil, err
 		}
@@ -90,14 +89,6 @@ func (a *API) sandboxRoutes(r *routes) {
 func (a *API) sandbox(ctx context.Context, p core.Project) (*body[wire.Sandbox], error) {
 	out, err := a.Board.Sandbox(ctx, p)
 	return &body[wire.Sandbox]{out}, err
-}
-
-func lifetime(text string) (time.Duration, error) {
-	span, err := time.ParseDuration(text)
-	if err != nil {
-		return 0, core.Errorf(core.Invalid, "%q is not a duration; write for example 8h", text)
-	}
-	return span, nil
 }
 
 // permits is May for places that may be in a sandbox: whoever may look at its base may look at

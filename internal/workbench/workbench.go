@@ -117,7 +117,7 @@ func (w Bench) Variables() [][2]string {
 	files = append(files, "-var-file="+w.varFile())
 	for i, f := range files {
 		if strings.ContainsAny(f, " \t'\"\\") {
-			files[i] = quoted(f)
+			files[i] = Quoted(f)
 		}
 	}
 	for _, sub := range withVariables {
@@ -145,5 +145,5 @@ func (w Bench) Run(ctx context.Context, in io.Reader, out, errs io.Writer, args 
 	return err
 }
 
-// quoted is a word that engines and shells take as it is.
-func quoted(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
+// Quoted is a word that engines and shells take as it is.
+func Quoted(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }

@@ -65,13 +65,13 @@ func (s *Service) Freezes(ctx context.Context, project string) ([]wire.Freeze, e
 	if err != nil {
 		return nil, err
 	}
-	return append(out, written(rails, cfg, valid, project, now)...), nil
+	return append(out, written(rails, cfg, valid, p, now)...), nil
 }
 
 // written lists the freezes of configurations that are not over.
-func written(rails *config.Guardrails, cfg *config.Config, release core.Release, project string, now time.Time) (out []wire.Freeze) {
+func written(rails *config.Guardrails, cfg *config.Config, release core.Release, p core.Project, now time.Time) (out []wire.Freeze) {
 	for _, e := range cfg.Environments {
-		l := law.Under(rails, project, e.Name)
+		l := law.For(rails, p, e.Name)
 		l.Sources = append(l.Sources, law.Of(cfg, e.Name, law.Entering(release)))
 		for _, f := range l.Freezes(e.Name, nil, now) {
 			w := wire.Freeze{Environment: e.Name, From: f.From, Until: &f.Until, Reason: f.Reason, By: f.By, Status: "active"}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/service/projects"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
@@ -17,14 +18,11 @@ func (s *Service) Sandboxes(ctx context.Context, project string) ([]wire.Sandbox
 	out := []wire.Sandbox{}
 	err := s.Store.View(ctx, func(tx core.Tx) error {
 		out = out[:0]
-		all, err := tx.Projects()
+		all, err := projects.SandboxesOf(tx, project)
 		if err != nil {
 			return err
 		}
 		for _, p := range all {
-			if p.Sandbox == nil || p.Sandbox.Of != project {
-				continue
-			}
 			box, err := sandbox(tx, p)
 			if err != nil {
 				return err

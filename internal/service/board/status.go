@@ -194,7 +194,7 @@ func (r rows) frozen(cfg *config.Config) (out []wire.Freeze) {
 			out = append(out, Freeze(f, r.now))
 		}
 	}
-	return append(out, written(r.rails, cfg, *r.valid, r.project.Name, r.now)...)
+	return append(out, written(r.rails, cfg, *r.valid, r.project, r.now)...)
 }
 
 // waiting lists the stages under way that wait for something.

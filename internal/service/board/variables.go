@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/service/projects"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
@@ -21,17 +22,8 @@ func (s *Service) Variables(ctx context.Context, project, environment, stack, re
 			release, err = tx.FindRelease(project, ref)
 			return err
 		}
-		newest, err := tx.Releases(project, 50)
-		if err != nil {
-			return err
-		}
-		for _, r := range newest {
-			if r.Invalid == "" {
-				release = r
-				return nil
-			}
-		}
-		return core.Errorf(core.Conflict, "%s has no release whose configuration holds; push one", project)
+		release, err = projects.NewestValid(tx, project)
+		return err
 	}); err != nil {
 		return wire.Variables{}, err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/promotion"
 	"github.com/terrace-cd/terrace/internal/service/board"
+	"github.com/terrace-cd/terrace/internal/service/projects"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
@@ -45,11 +46,7 @@ func (s *Service) Fix(ctx context.Context, by, project, environment string, stac
 		if err != nil {
 			return err
 		}
-		now := tx.Now()
-		out = core.Rollout{ID: core.NewID(core.PrefixRollout, now), Project: project, Kind: core.RolloutRepair, Release: release, Status: core.RolloutRunning,
-			By: by, Manual: true, Created: now, Reason: "drift of " + strings.Join(broken, ", "), Repairs: broken}
-		out.Stages = []core.Stage{{ID: core.NewID(core.PrefixStage, now), Rollout: out.ID, Project: project, Environment: environment, Status: core.StageWaiting}}
-		if err := tx.AddRollout(out); err != nil {
+		if out, err = projects.AddOne(tx, release, core.Rollout{Kind: core.RolloutRepair, By: by, Manual: true, Reason: "drift of " + strings.Join(broken, ", "), Repairs: broken}, environment); err != nil {
 			return err
 		}
 		return tx.AddEvent(core.Event{By: by, Kind: "rollout.started", Project: project, On: out.ID,

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
@@ -153,17 +154,17 @@ func (s *Service) Remove(ctx context.Context, by, name string, force bool) error
 		if len(runs) > 0 {
 			return core.Errorf(core.Conflict, "%s has runs under way (%s, %s); cancel its rollouts first: terrace rollout list --project %s", name, runs[0].ID, runs[0].Instance(), name)
 		}
-		all, err := tx.Projects()
+		if p, err := tx.Project(name); err != nil {
+			return err
+		} else if p.Sandbox != nil {
+			return core.Errorf(core.Conflict, "%s is a sandbox of %s; destroy it: terrace sandbox destroy %[1]s --project %[2]s", p.Sandbox.Name, p.Sandbox.Of)
+		}
+		boxes, err := SandboxesOf(tx, name)
 		if err != nil {
 			return err
 		}
-		for _, p := range all {
-			switch {
-			case p.Sandbox != nil && p.Name == name:
-				return core.Errorf(core.Conflict, "%s is a sandbox of %s; destroy it: terrace sandbox destroy %[1]s --project %[2]s", p.Sandbox.Name, p.Sandbox.Of)
-			case p.Sandbox != nil && p.Sandbox.Of == name:
-				return core.Errorf(core.Conflict, "%s has sandboxes (%s); destroy them first: terrace sandbox list --project %[1]s", name, p.Sandbox.Name)
-			}
+		if len(boxes) > 0 {
+			return core.Errorf(core.Conflict, "%s has sandboxes (%s); destroy them first: terrace sandbox list --project %[1]s", name, boxes[0].Sandbox.Name)
 		}
 		states, err := tx.CurrentStates(name)
 		if err != nil {
@@ -378,10 +379,28 @@ func again(tx core.Tx, p core.Project, head string, number int64, by string) err
 		return err
 	}
 	r.Number = number
-	now := tx.Now()
-	ro := core.Rollout{ID: core.NewID(core.PrefixRollout, now), Project: p.Name, Kind: core.RolloutPromotion, Release: r, Status: core.RolloutRunning, By: by, Created: now}
-	ro.Stages = []core.Stage{{ID: core.NewID(core.PrefixStage, now), Rollout: ro.ID, Project: p.Name, Environment: p.Sandbox.Name, Status: core.StageWaiting}}
-	return tx.AddRollout(ro)
+	_, err = AddOne(tx, r, core.Rollout{Kind: core.RolloutPromotion, By: by}, p.Sandbox.Name)
+	return err
+}
+
+// SandboxesOf lists the sandboxes of a project, by name.
+func SandboxesOf(tx core.Tx, project string) ([]core.Project, error) {
+	all, err := tx.Projects()
+	return slices.DeleteFunc(all, func(p core.Project) bool { return p.Sandbox == nil || p.Sandbox.Of != project }), err
+}
+
+// NewestValid is the newest release whose configuration holds. Conflict when there is none.
+func NewestValid(tx core.Tx, project string) (core.Release, error) {
+	releases, err := tx.Releases(project, 50)
+	if err != nil {
+		return core.Release{}, err
+	}
+	for _, r := range releases {
+		if r.Invalid == "" {
+			return r, nil
+		}
+	}
+	return core.Release{}, core.Errorf(core.Conflict, "%s has no release whose configuration holds; push one", project)
 }
 
 // known returns the commits that are releases, and those deployed in an environment.
@@ -445,27 +464,26 @@ func AddRollout(tx core.Tx, r core.Release, cfg *config.Config, by string, manua
 		Data: map[string]string{"release": fmt.Sprint(r.Number), "commit": r.Commit}})
 }
 
+// AddOne stores a rollout of a release through one environment. Of why, Kind, By, Manual, From,
+// Reason and Repairs count. The event is the caller's.
+func AddOne(tx core.Tx, r core.Release, why core.Rollout, environment string) (core.Rollout, error) {
+	now := tx.Now()
+	ro := why
+	ro.ID, ro.Project, ro.Release, ro.Status, ro.Created = core.NewID(core.PrefixRollout, now), r.Project, r, core.RolloutRunning, now
+	ro.Stages = []core.Stage{{ID: core.NewID(core.PrefixStage, now), Rollout: ro.ID, Project: r.Project, Environment: environment, Status: core.StageWaiting}}
+	return ro, tx.AddRollout(ro)
+}
+
 // AddRollback makes a rollout that takes one environment back to a release (rule 21). Of
 // why, By, Manual, From and Reason count.
 func AddRollback(tx core.Tx, to core.Release, why core.Rollout, environment string) (core.Rollout, error) {
-	now := tx.Now()
-	ro := why
-	ro.ID, ro.Project, ro.Kind, ro.Release, ro.Status, ro.Created = core.NewID(core.PrefixRollout, now), to.Project, core.RolloutRollback, to, core.RolloutRunning, now
-	ro.Stages = []core.Stage{{ID: core.NewID(core.PrefixStage, now), Rollout: ro.ID, Project: to.Project, Environment: environment, Status: core.StageWaiting}}
-	if err := tx.AddRollout(ro); err != nil {
+	why.Kind = core.RolloutRollback
+	ro, err := AddOne(tx, to, why, environment)
+	if err != nil {
 		return ro, err
 	}
 	return ro, tx.AddEvent(core.Event{By: ro.By, Kind: "rollback.started", Project: to.Project, On: ro.ID,
 		Data: map[string]string{"environment": environment, "from": fmt.Sprint(ro.From), "release": fmt.Sprint(to.Number), "commit": to.Commit, "reason": ro.Reason}})
-}
-
-// AddEnding makes a rollout that destroys all of a sandbox, of the release that is there.
-func AddEnding(tx core.Tx, there core.Release, by, environment string) (core.Rollout, error) {
-	now := tx.Now()
-	ro := core.Rollout{ID: core.NewID(core.PrefixRollout, now), Project: there.Project, Kind: core.RolloutPromotion, Release: there, Status: core.RolloutRunning, By: by, Manual: true, Created: now,
-		Reason: "the sandbox ends"}
-	ro.Stages = []core.Stage{{ID: core.NewID(core.PrefixStage, now), Rollout: ro.ID, Project: there.Project, Environment: environment, Status: core.StageWaiting}}
-	return ro, tx.AddRollout(ro)
 }
 
 func everyCommit(cfg *config.Config) bool {

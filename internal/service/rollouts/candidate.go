@@ -10,6 +10,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/promotion"
+	"github.com/terrace-cd/terrace/internal/service/projects"
 )
 
 // Ask is what a person wants to enter an environment.
@@ -74,7 +75,7 @@ func (s *Service) release(ctx context.Context, ask Ask) (release core.Release, c
 			release, err = tx.FindRelease(ask.Project, fmt.Sprint(ask.Release))
 			return err
 		}
-		release, err = newestValid(tx, ask.Project)
+		release, err = projects.NewestValid(tx, ask.Project)
 		return err
 	}); err != nil || release.Commit == "" {
 		return release, nil, err
@@ -104,19 +105,6 @@ func (s *Service) release(ctx context.Context, ask Ask) (release core.Release, c
 	}
 	cfg, err = s.Wanted.Config(ctx, p, release.Commit)
 	return release, cfg, err
-}
-
-func newestValid(tx core.Tx, project string) (core.Release, error) {
-	releases, err := tx.Releases(project, 50)
-	if err != nil {
-		return core.Release{}, err
-	}
-	for _, r := range releases {
-		if r.Invalid == "" {
-			return r, nil
-		}
-	}
-	return core.Release{}, core.Errorf(core.Conflict, "%s has no release whose configuration holds; push one", project)
 }
 
 // candidate looks again in the transaction that decides. A release that was found outside of

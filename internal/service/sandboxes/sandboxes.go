@@ -73,7 +73,7 @@ func (s *Service) Create(ctx context.Context, by string, ask Ask) (core.Project,
 		if err != nil {
 			return err
 		}
-		all, err := Of(tx, of.Name)
+		all, err := projects.SandboxesOf(tx, of.Name)
 		if err != nil {
 			return err
 		}
@@ -156,12 +156,6 @@ func (s *Service) rule(tx core.Tx, project string, lifetime time.Duration) (core
 	return rule, nil
 }
 
-// Of lists the sandboxes of a project, by name.
-func Of(tx core.Tx, project string) ([]core.Project, error) {
-	all, err := tx.Projects()
-	return slices.DeleteFunc(all, func(p core.Project) bool { return p.Sandbox == nil || p.Sandbox.Of != project }), err
-}
-
 // Extend moves the end of a sandbox to lifetime from now.
 func (s *Service) Extend(ctx context.Context, by, project, name string, lifetime time.Duration) (core.Project, error) {
 	return s.change(ctx, by, project, name, "sandbox.extended", func(tx core.Tx, p *core.Project) (map[string]string, error) {
@@ -229,7 +223,7 @@ func unknown(tx core.Tx, project, name string, err error) error {
 	if core.CodeOf(err) != core.NotFound {
 		return err
 	}
-	all, listErr := Of(tx, project)
+	all, listErr := projects.SandboxesOf(tx, project)
 	if listErr != nil {
 		return listErr
 	}

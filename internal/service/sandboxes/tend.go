@@ -44,31 +44,35 @@ func (s *Service) Tend(ctx context.Context) {
 }
 
 func (s *Service) tend(ctx context.Context) error {
-	all, err := s.Projects.List(ctx)
-	if err != nil {
+	var due []string
+	if err := s.Store.View(ctx, func(tx core.Tx) error {
+		due = nil
+		all, err := tx.Projects()
+		for _, p := range all {
+			if p.Sandbox != nil && isDue(p, tx.Now()) {
+				due = append(due, p.Name)
+			}
+		}
+		return err
+	}); err != nil {
 		return err
 	}
-	for _, p := range all {
-		if p.Sandbox == nil {
-			continue
-		}
-		if err := s.one(ctx, p.Name); err != nil && core.CodeOf(err) != core.NotFound {
-			s.Log.Error("looking after a sandbox", "project", p.Name, "error", err)
+	for _, name := range due {
+		if err := s.one(ctx, name); err != nil && core.CodeOf(err) != core.NotFound {
+			s.Log.Error("looking after a sandbox", "project", name, "error", err)
 		}
 	}
 	return nil
 }
 
+// isDue reports whether there may be something to do for a sandbox.
+func isDue(p core.Project, now time.Time) bool {
+	b := p.Sandbox
+	return !b.Ending.IsZero() || !now.Before(b.Expires) || !now.Before(warnAt(p)) && !b.Warned
+}
+
 // one does for a sandbox what is due.
 func (s *Service) one(ctx context.Context, name string) error {
-	due := false
-	if err := s.Store.View(ctx, func(tx core.Tx) error {
-		p, err := tx.Project(name)
-		due = err == nil && (!p.Sandbox.Ending.IsZero() || !tx.Now().Before(warnAt(p)) && !p.Sandbox.Warned || !tx.Now().Before(p.Sandbox.Expires))
-		return err
-	}); err != nil || !due {
-		return err
-	}
 	err := s.Store.Update(ctx, func(tx core.Tx) error {
 		p, err := tx.Project(name)
 		if err != nil {
@@ -76,6 +80,8 @@ func (s *Service) one(ctx context.Context, name string) error {
 		}
 		now := tx.Now()
 		switch {
+		case !isDue(p, now):
+			return nil // somebody was quicker
 		case !p.Sandbox.Ending.IsZero():
 			return s.finish(tx, p)
 		case !now.Before(p.Sandbox.Expires):
@@ -130,7 +136,8 @@ func (s *Service) finish(tx core.Tx, p core.Project) error {
 	if err != nil {
 		return err
 	}
-	if _, err := projects.AddEnding(tx, release, p.Sandbox.EndedBy, p.Sandbox.Name); err != nil {
+	why := core.Rollout{Kind: core.RolloutPromotion, By: p.Sandbox.EndedBy, Manual: true, Reason: "the sandbox ends"}
+	if _, err := projects.AddOne(tx, release, why, p.Sandbox.Name); err != nil {
 		return err
 	}
 	p.Sandbox.Retry = tx.Now().Add(min(firstRetry<<min(p.Sandbox.Tries, 10), mostRetry))
