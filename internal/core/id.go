@@ -14,6 +14,7 @@ const (
 	PrefixRollout = "ro"
 	PrefixStage   = "st"
 	PrefixToken   = "tok"
+	PrefixPreview = "pv"
 
 	PrefixException = "x"
 	PrefixFreeze    = "fz"

@@ -38,6 +38,7 @@ type Tx interface {
 	Votes
 	Moves
 	Drifts
+	Previews
 	Tokens
 	Events
 	Logs
@@ -109,7 +110,7 @@ type Rollouts interface {
 
 // RunFilter selects runs; empty fields select all.
 type RunFilter struct {
-	Project, Environment, Stack, Rollout, Stage string
+	Project, Environment, Stack, Rollout, Stage, Preview string
 	Stacks                                      []string // any of them
 	Statuses                                    []RunStatus
 	Limit                                       int
@@ -168,6 +169,37 @@ type GuardrailsVersions interface {
 	Guardrails(version int64) (Guardrails, error)
 	GuardrailsVersion() (int64, error)        // the newest, 0 when there is none
 	GuardrailsHistory() ([]Guardrails, error) // newest first, without files
+}
+
+// Previews stores pull requests, their previews, and what is said of them on the forge.
+type Previews interface {
+	// PutPull adds or replaces one.
+	PutPull(Pull) error
+	Pull(project string, number int64) (Pull, error)
+	// Pulls returns those of a project, by number; open: only those.
+	Pulls(project string, open bool) ([]Pull, error)
+
+	AddPreview(Preview) error
+	// UpdatePreview writes every field but ID, Project, Pull and Created where the stored
+	// status is from; Conflict otherwise.
+	UpdatePreview(p Preview, from PreviewStatus) error
+	Preview(id string) (Preview, error)
+	Previews(PreviewFilter) ([]Preview, error) // newest first
+	// PrunePreviews drops those that are over and older than the newest keep of a project,
+	// and forgets of their runs that they belonged to one.
+	PrunePreviews(project string, keep int) error
+
+	PutPost(Post) error
+	Post(project, key string) (Post, error)
+	DeletePost(project, key string) error
+}
+
+// PreviewFilter selects previews; empty fields select all.
+type PreviewFilter struct {
+	Project, Tree string
+	Pull          int64
+	Under         bool // under way: waiting or running
+	Limit         int
 }
 
 // Replacements stores what people ask to be replaced.

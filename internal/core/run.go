@@ -216,6 +216,7 @@ type Run struct {
 	Project     string
 	Stage       string // "" for runs outside a rollout (recover, drift, verification by hand)
 	Rollout     string // "" likewise
+	Preview     string // of which it is part, "" for none
 	Stack       string
 	Environment string
 	Kind        RunKind

@@ -23,6 +23,7 @@ type Project struct {
 	WebhookToken string    // secret of the webhook's HMAC; sealed at rest
 
 	Sandbox *Sandbox // nil for the projects that people add
+	Forge   *Forge   // nil when nobody said where it is hosted
 }
 
 // Release is the immutable thing that is promoted: one per project and commit.

@@ -57,6 +57,7 @@ type Cmd struct {
 type Error struct {
 	Args   []string
 	Stderr string // what git said, trimmed and without control characters
+	Stdout []byte // what it had written until then
 	Code   int    // exit code, -1 when it was killed or never ran
 	Cause  error
 }
@@ -96,7 +97,7 @@ func Run(ctx context.Context, c Cmd) ([]byte, error) {
 	if err == nil {
 		return stdout.Bytes(), nil
 	}
-	failed := &Error{Args: c.Args, Stderr: clean(stderr.String()), Code: -1, Cause: err}
+	failed := &Error{Args: c.Args, Stderr: clean(stderr.String()), Stdout: stdout.Bytes(), Code: -1, Cause: err}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		failed.Code = exit.ExitCode()

@@ -117,10 +117,27 @@ func (s *Source) Fetch(ctx context.Context, repo, branch string) (head string, e
 	if branch == "" {
 		return "", core.Errorf(core.Invalid, "which branch of %s is to be read is not known; name it", repo)
 	}
-	return s.fly(ctx, repo+"\x00"+branch, func(ctx context.Context) (string, error) {
+	return s.follow(ctx, repo, "refs/heads/"+branch, branch)
+}
+
+// FetchRef is Fetch for a ref that is no branch, as that under which a forge keeps the head
+// of a pull request. NotFound when the remote does not have it.
+func (s *Source) FetchRef(ctx context.Context, repo, ref string) (head string, err error) {
+	if err := checkNames(repo, ""); err != nil {
+		return "", err
+	}
+	if name, ok := strings.CutPrefix(ref, "refs/"); !ok || git.ValidBranch(name) != nil {
+		return "", core.Errorf(core.Invalid, "%q cannot be the name of a ref", shown(ref))
+	}
+	return s.follow(ctx, repo, ref, "ref:"+ref)
+}
+
+// follow brings the mirror's copy of a ref up to date. No branch has the key of another ref.
+func (s *Source) follow(ctx context.Context, repo, ref, key string) (head string, err error) {
+	return s.fly(ctx, repo+"\x00"+key, func(ctx context.Context) (string, error) {
 		m := s.pin(repo)
 		defer s.unpin(m)
-		head, changed, err := s.fetch(ctx, m, branch)
+		head, changed, err := s.fetch(ctx, m, ref, key)
 		if changed {
 			s.tidy(m)
 		}
@@ -128,32 +145,32 @@ func (s *Source) Fetch(ctx context.Context, repo, branch string) (head string, e
 	})
 }
 
-func (s *Source) fetch(ctx context.Context, m *mirror, branch string) (head string, changed bool, err error) {
+func (s *Source) fetch(ctx context.Context, m *mirror, ref, key string) (head string, changed bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := s.open(ctx, m); err != nil {
 		return "", false, err
 	}
-	known := m.heads[branch]
+	known := m.heads[key]
 	if known == "" {
-		known = m.ref(ctx, branchRef(branch))
+		known = m.ref(ctx, branchRef(key))
 	}
 	if known != "" {
-		refs, _, err := s.lsRemote(ctx, m.repo, "refs/heads/"+branch)
+		refs, _, err := s.lsRemote(ctx, m.repo, ref)
 		if err != nil {
 			return "", false, explain(err, m.repo)
 		}
-		if refs["refs/heads/"+branch] == known {
-			m.heads[branch] = known
+		if refs[ref] == known {
+			m.heads[key] = known
 			return known, false, nil
 		}
 	}
-	if err := s.bring(ctx, m, "refs/heads/"+branch, branchRef(branch)); err != nil {
-		return "", false, s.whyNot(ctx, m, branch, err)
+	if err := s.bring(ctx, m, ref, branchRef(key)); err != nil {
+		return "", false, s.whyNot(ctx, m, ref, err)
 	}
-	head = m.ref(ctx, branchRef(branch))
+	head = m.ref(ctx, branchRef(key))
 	if head == "" {
-		return "", false, core.Errorf(core.Internal, "%s was fetched but its branch %q cannot be read in %s; delete that folder, it is only a copy", m.repo, branch, m.dir)
+		return "", false, core.Errorf(core.Internal, "%s was fetched but its %q cannot be read in %s; delete that folder, it is only a copy", m.repo, key, m.dir)
 	}
 	if known != "" {
 		if _, err := m.git(ctx, "merge-base", "--is-ancestor", known, head); err != nil {
@@ -163,7 +180,7 @@ func (s *Source) fetch(ctx context.Context, m *mirror, branch string) (head stri
 			}
 		}
 	}
-	m.heads[branch] = head
+	m.heads[key] = head
 	return head, true, nil
 }
 
@@ -171,7 +188,7 @@ func (s *Source) fetch(ctx context.Context, m *mirror, branch string) (head stri
 // that turns out to be damaged is made anew, once.
 func (s *Source) bring(ctx context.Context, m *mirror, from, to string) error {
 	fetch := func() error {
-		_, err := s.remote(ctx, m.dir, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance",
+		_, err := s.remote(ctx, m.repo, m.dir, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance",
 			"--no-recurse-submodules", "--no-show-forced-updates", "--force", "--", m.repo, "+"+from+":"+to)
 		return err
 	}
@@ -200,8 +217,12 @@ func (m *mirror) sound(ctx context.Context) bool {
 
 // whyNot says why a branch could not be fetched; git's own words for a missing branch
 // do not say which ones there are.
-func (s *Source) whyNot(ctx context.Context, m *mirror, branch string, err error) error {
+func (s *Source) whyNot(ctx context.Context, m *mirror, ref string, err error) error {
 	if failed := (*git.Error)(nil); errors.As(err, &failed) && strings.Contains(failed.Stderr, "couldn't find remote ref") {
+		branch, ok := strings.CutPrefix(ref, "refs/heads/")
+		if !ok {
+			return core.Errorf(core.NotFound, "%s has no %s, or not any more", m.repo, ref)
+		}
 		_, err := s.onlyBranch(ctx, m.repo, branch)
 		return err
 	}
@@ -288,7 +309,7 @@ func (m *mirror) ref(ctx context.Context, name string) string {
 }
 
 func (m *mirror) git(ctx context.Context, args ...string) ([]byte, error) {
-	return git.Run(ctx, git.Cmd{GitDir: m.dir, Args: args})
+	return m.run(ctx, nil, args...)
 }
 
 // tidy lets git pack what many small fetches left, behind the caller's back.

@@ -2,8 +2,10 @@ package source
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -104,7 +106,7 @@ func (s *Source) onlyBranch(ctx context.Context, repo, branch string) (string, e
 // lsRemote returns the refs of a remote that match the patterns, by name, and what
 // HEAD points to.
 func (s *Source) lsRemote(ctx context.Context, repo string, patterns ...string) (refs map[string]string, head string, err error) {
-	out, err := s.remote(ctx, "", append([]string{"ls-remote", "--symref", "--", repo}, patterns...)...)
+	out, err := s.remote(ctx, repo, "", append([]string{"ls-remote", "--symref", "--", repo}, patterns...)...)
 	if err != nil {
 		return nil, "", err
 	}
@@ -125,9 +127,21 @@ func (s *Source) lsRemote(ctx context.Context, repo string, patterns ...string) 
 	return refs, head, nil
 }
 
-// remote runs a git command that talks to a remote.
-func (s *Source) remote(ctx context.Context, gitDir string, args ...string) ([]byte, error) {
-	return git.Run(ctx, git.Cmd{GitDir: gitDir, Args: args, Remote: true, Config: s.gitConfig, Timeout: s.opts.Timeout})
+// remote runs a git command that talks to a remote. Who knows a login for it says so in
+// the environment, where nobody else can read it, for its host alone.
+func (s *Source) remote(ctx context.Context, repo, gitDir string, args ...string) ([]byte, error) {
+	c := git.Cmd{GitDir: gitDir, Args: args, Remote: true, Config: s.gitConfig, Timeout: s.opts.Timeout}
+	if at, err := url.Parse(repo); err == nil && s.Login != nil && at.User == nil && (at.Scheme == "https" || at.Scheme == "http") {
+		user, password, err := s.Login(ctx, repo)
+		if err != nil {
+			return nil, err
+		}
+		if password != "" {
+			basic := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+			c.Env = []string{"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=http." + at.Scheme + "://" + at.Host + "/.extraHeader", "GIT_CONFIG_VALUE_0=Authorization: Basic " + basic}
+		}
+	}
+	return git.Run(ctx, c)
 }
 
 // reasons why a remote cannot be read, by what git, ssh or curl say, and what to do.

@@ -43,6 +43,10 @@ type Options struct {
 // Source reads repositories. It is safe for concurrent use; one process at a time may
 // use a folder.
 type Source struct {
+	// Login tells as whom a repository is read over HTTP, when somebody has said so: user
+	// and password, "" for neither. It may be nil, and is set before the first use.
+	Login func(ctx context.Context, repo string) (user, password string, err error)
+
 	dir       string
 	opts      Options
 	gitConfig string

@@ -2,17 +2,17 @@ package store
 
 import "github.com/terrace-cd/terrace/internal/core"
 
-const projectColumns = "name, repo, branch, path, created, head, checked, check_error, stopped, stopped_head, acknowledged, webhook_token, sandbox"
+const projectColumns = "name, repo, branch, path, created, head, checked, check_error, stopped, stopped_head, acknowledged, webhook_token, sandbox, forge"
 
 func scanProject(r row) (p core.Project, err error) {
 	return p, r.Scan(&p.Name, &p.Repo, &p.Branch, &p.Path, into(&p.Created), &p.Head, into(&p.Checked), &p.CheckError,
-		&p.Stopped, &p.StoppedHead, &p.Acknowledged, &p.WebhookToken, &maybe[core.Sandbox]{&p.Sandbox})
+		&p.Stopped, &p.StoppedHead, &p.Acknowledged, &p.WebhookToken, &maybe[core.Sandbox]{&p.Sandbox}, &maybe[core.Forge]{&p.Forge})
 }
 
 func (t *tx) AddProject(p core.Project) error {
-	return t.add("a project named "+p.Name+" exists", "INSERT INTO projects ("+projectColumns+") VALUES ("+placeholders(13)+")",
+	return t.add("a project named "+p.Name+" exists", "INSERT INTO projects ("+projectColumns+") VALUES ("+placeholders(14)+")",
 		p.Name, p.Repo, p.Branch, p.Path, micros(p.Created), p.Head, micros(p.Checked), prose(p.CheckError),
-		prose(p.Stopped), p.StoppedHead, p.Acknowledged, p.WebhookToken, maybe[core.Sandbox]{&p.Sandbox})
+		prose(p.Stopped), p.StoppedHead, p.Acknowledged, p.WebhookToken, maybe[core.Sandbox]{&p.Sandbox}, maybe[core.Forge]{&p.Forge})
 }
 
 func (t *tx) Project(name string) (core.Project, error) {
@@ -25,8 +25,8 @@ func (t *tx) Projects() ([]core.Project, error) {
 
 func (t *tx) UpdateProject(p core.Project) error {
 	return t.change("project "+p.Name, `UPDATE projects SET repo = ?, branch = ?, path = ?, head = ?, checked = ?, check_error = ?,
-		stopped = ?, stopped_head = ?, acknowledged = ?, webhook_token = ?, sandbox = ? WHERE name = ?`,
-		p.Repo, p.Branch, p.Path, p.Head, micros(p.Checked), prose(p.CheckError), prose(p.Stopped), p.StoppedHead, p.Acknowledged, p.WebhookToken, maybe[core.Sandbox]{&p.Sandbox}, p.Name)
+		stopped = ?, stopped_head = ?, acknowledged = ?, webhook_token = ?, sandbox = ?, forge = ? WHERE name = ?`,
+		p.Repo, p.Branch, p.Path, p.Head, micros(p.Checked), prose(p.CheckError), prose(p.Stopped), p.StoppedHead, p.Acknowledged, p.WebhookToken, maybe[core.Sandbox]{&p.Sandbox}, maybe[core.Forge]{&p.Forge}, p.Name)
 }
 
 // RemoveProject relies on ON DELETE CASCADE for what belongs to the project.

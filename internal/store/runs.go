@@ -6,7 +6,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/core"
 )
 
-const runSelect = "SELECT x.id, " + joinedRelease + `, x.stage, x.rollout, x.stack, x.environment, x.kind, x.status, x.attempt, x.fence,
+const runSelect = "SELECT x.id, " + joinedRelease + `, x.stage, x.rollout, x.preview, x.stack, x.environment, x.kind, x.status, x.attempt, x.fence,
 	x.input_digest, x.components, x.provision_digest, x.to_create, x.to_update, x.to_replace, x.to_delete, x.has_plan, x.no_changes, x.applied,
 	x.plan_digest, x.plan_lineage, x.plan_serial, x.guardrails, x.error_code, x.error_message, x.refuted, x.cancel, x.cancel_actor, x.created, x.started, x.finished, x.heartbeat, x.phase_at,
 	x.pid, x.pid_start, x.host, x.not_before FROM runs` + joinRelease
@@ -15,7 +15,7 @@ func scanRun(r row) (v core.Run, err error) {
 	var code *string
 	var message string
 	fields := append([]any{&v.ID}, releaseFields(&v.Release)...)
-	err = r.Scan(append(fields, &v.Stage, &v.Rollout, &v.Stack, &v.Environment, &v.Kind, &v.Status, &v.Attempt, &v.Fence,
+	err = r.Scan(append(fields, &v.Stage, &v.Rollout, &v.Preview, &v.Stack, &v.Environment, &v.Kind, &v.Status, &v.Attempt, &v.Fence,
 		&v.InputDigest, (*facts)(&v.Components), &v.ProvisionDigest, &v.Changes.Create, &v.Changes.Update, &v.Changes.Replace, &v.Changes.Delete, &v.HasPlan, &v.NoChanges, &v.Applied,
 		&v.PlanDigest, &v.PlanState.Lineage, &v.PlanState.Serial, &v.Guardrails, &code, &message, &v.Refuted, &v.Cancel, &v.CancelBy, into(&v.Created), into(&v.Started), into(&v.Finished), into(&v.Heartbeat), into(&v.PhaseAt),
 		&v.PID, &v.PIDStart, &v.Host, into(&v.NotBefore))...)
@@ -47,10 +47,10 @@ func runValues(v core.Run) []any {
 }
 
 func (t *tx) AddRun(v core.Run) error {
-	args := []any{v.ID, v.Project, v.Stage, v.Rollout, v.Stack, v.Environment, v.Kind, v.Release.Number, v.Release.Commit, micros(v.Created)}
+	args := []any{v.ID, v.Project, v.Stage, v.Rollout, v.Preview, v.Stack, v.Environment, v.Kind, v.Release.Number, v.Release.Commit, micros(v.Created)}
 	args = append(args, runValues(v)...)
 	return t.add("run "+v.ID+" cannot be added: it exists, or another run works on "+v.Instance(),
-		"INSERT INTO runs (id, project, stage, rollout, stack, environment, kind, release_number, release_commit, created, "+
+		"INSERT INTO runs (id, project, stage, rollout, preview, stack, environment, kind, release_number, release_commit, created, "+
 			strings.Join(changeable, ", ")+") VALUES ("+placeholders(len(args))+")", args...)
 }
 
@@ -65,6 +65,7 @@ func (t *tx) Runs(f core.RunFilter) ([]core.Run, error) {
 	w.is("x.stack", f.Stack)
 	w.is("x.rollout", f.Rollout)
 	w.is("x.stage", f.Stage)
+	w.is("x.preview", f.Preview)
 	if len(f.Stacks) > 0 {
 		w.conditions = append(w.conditions, "x.stack IN ("+placeholders(len(f.Stacks))+")")
 		for _, s := range f.Stacks {

@@ -24,6 +24,7 @@ func projects(t *testing.T, s core.Store) {
 	changed.Head, changed.Checked, changed.CheckError = "abc", at, "no route"
 	changed.Stopped, changed.StoppedHead, changed.Acknowledged, changed.WebhookToken = "rewritten", "def", 7, "sealed"
 	changed.Sandbox = &core.Sandbox{Of: "blog", Name: "try", Base: "dev", Owner: "user:ana", Stacks: []string{"web"}, Expires: at, Ending: at, EndedBy: "server", Why: "over", Tries: 2, Retry: at, Warned: true}
+	changed.Forge = &core.Forge{Kind: "gitea", URL: "https://git.example.com", Repo: "team/shop", Login: "00", Trouble: "it was away", Quiet: at}
 	update(t, s, func(tx core.Tx) error { return tx.UpdateProject(changed) })
 	view(t, s, func(tx core.Tx) error {
 		all, err := tx.Projects()

@@ -54,6 +54,7 @@ func Run(t *testing.T, open Open) {
 		{"held", held},
 		{"exceptions", exceptions},
 		{"replacements", replacements},
+		{"previews", previews},
 		{"freezes", freezes},
 		{"guardrails", guardrails},
 		{"votes", votes},
