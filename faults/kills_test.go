@@ -25,7 +25,10 @@ const rolloutTakes = 3500 * time.Millisecond
 func killsAtRandom(t *trial) {
 	n := *kills
 	if n < 0 {
-		n = t.times(map[string]int{"sqlite": 4, "postgres": 2}[t.engine], 200)
+		n = map[string]int{"sqlite": 4, "postgres": 2}[t.engine]
+		if t.long {
+			n = 200
+		}
 	}
 	for done := 0; done < n; {
 		// A world of its own, and the test's cleanup with it. One that broke is left.

@@ -18,6 +18,7 @@ import (
 var (
 	long      = flag.Bool("long", false, "all of it, not the share that is in every test run")
 	kills     = flag.Int("kills", -1, "how many random kills on each database (default 200, or a few without -long)")
+	times     = flag.Int("times", 3, "how often a fault of the table is repeated at most, with -long")
 	seed      = flag.Uint64("seed", 0, "of the first random kill; each one after it has the next (default: by the clock)")
 	only      = flag.String("rows", "", "only these rows of the table, as 1,4; 0 are the random kills")
 	databases = flag.String("databases", "sqlite,postgres", "on these")

@@ -136,10 +136,11 @@ func (t *trial) wants(ok bool, format string, args ...any) {
 	}
 }
 
-// times is how often something is done: in every test run, and in the long suite.
+// times is how often something is done: in every test run, and in the long suite, where -times
+// bounds it.
 func (t *trial) times(short, all int) int {
 	if t.long {
-		return all
+		return max(short, min(all, *times))
 	}
 	return short
 }
