@@ -134,6 +134,9 @@ type Inputs struct {
 	VarFiles  []string
 	// Upstream lists, by stack, the outputs that the inputs use.
 	Upstream map[string][]string
+	// Waits is a stack of which the inputs use an output that only its apply tells, "" for
+	// none. The rest is empty then.
+	Waits string
 	// Sensitive lists the variables whose values hold something sensitive.
 	Sensitive []string
 	// Backend completes the stack's own backend block.

@@ -44,6 +44,10 @@ func (c *Config) Inputs(stack, env string, s Scope) (Inputs, error) {
 		}
 		for _, u := range st.inputUses {
 			in.Upstream[u.stack] = union(in.Upstream[u.stack], u.output, outputs[u.stack])
+			if u.unknown(outputs[u.stack]) {
+				in.Waits = u.stack
+				return in, nil
+			}
 		}
 		var ps problems
 		ev := &evaluation{problems: &ps, where: instance(st, e), ctx: c.context(e, s, outputs, cty.NilVal)}
@@ -185,6 +189,49 @@ func appendSensitive(list []string, v cty.Value) []string {
 		})
 	})
 	return list
+}
+
+// unknown reports whether what is used of a stack is known only when it is applied.
+func (u use) unknown(outputs cty.Value) bool {
+	if u.output != "" && outputs.Type().HasAttribute(u.output) {
+		outputs = outputs.GetAttr(u.output)
+	}
+	return !outputs.IsWhollyKnown()
+}
+
+// OutputsFromPlan reads outputs as a plan has them under planned_values: one that only the
+// apply tells has no value there, and is an unknown one here. Sensitive ones carry
+// SensitiveMark. Invalid when it is not that.
+func OutputsFromPlan(plannedJSON []byte) (map[string]cty.Value, error) {
+	var planned map[string]struct {
+		Value     json.RawMessage `json:"value"`
+		Type      json.RawMessage `json:"type"`
+		Sensitive bool            `json:"sensitive"`
+	}
+	if err := json.Unmarshal(plannedJSON, &planned); err != nil {
+		return nil, core.Errorf(core.Invalid, "the outputs of the plan are not JSON: %w", err)
+	}
+	out := make(map[string]cty.Value, len(planned))
+	for name, o := range planned {
+		v := cty.DynamicVal
+		if len(o.Value) > 0 {
+			t, err := ctyjson.ImpliedType(o.Value)
+			if len(o.Type) > 0 {
+				t, err = ctyjson.UnmarshalType(o.Type)
+			}
+			if err == nil {
+				v, err = ctyjson.Unmarshal(o.Value, t)
+			}
+			if err != nil {
+				return nil, core.Errorf(core.Invalid, "output %q of the plan cannot be read: %w", name, err)
+			}
+		}
+		if o.Sensitive {
+			v = v.Mark(SensitiveMark)
+		}
+		out[name] = v
+	}
+	return out, nil
 }
 
 // OutputsFromState reads the outputs in a state file of version 4. Sensitive ones

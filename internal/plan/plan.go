@@ -34,6 +34,8 @@ type Parsed struct {
 	Digest string
 	// Sensitive lists the sensitive texts in the plan, for masking logs.
 	Sensitive []string
+	// Outputs are what the outputs will be, as far as the plan knows them, in clear and as it has them.
+	Outputs json.RawMessage
 }
 
 // document is the part of the engine's JSON that is read.
@@ -46,6 +48,9 @@ type document struct {
 	Errored         bool                      `json:"errored"`
 	Configuration   configuration             `json:"configuration"`
 	PriorState      priorState                `json:"prior_state"`
+	PlannedValues   struct {
+		Outputs json.RawMessage `json:"outputs"`
+	} `json:"planned_values"`
 }
 
 type resourceChange struct {
@@ -87,7 +92,7 @@ func Parse(data []byte) (*Parsed, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Parsed{NoChanges: true, Drift: len(doc.ResourceDrift) > 0}
+	p := &Parsed{NoChanges: true, Drift: len(doc.ResourceDrift) > 0, Outputs: doc.PlannedValues.Outputs}
 	secrets := map[string]bool{}
 	var does []string
 	for _, rc := range doc.ResourceChanges {

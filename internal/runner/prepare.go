@@ -48,7 +48,7 @@ func (a *attempt) checkout() error {
 		}
 		a.tree, err = checkout.Open(ctx, checkout.Options{
 			Root: a.trees(), Project: a.job.Project, Environment: a.job.Environment, Stack: a.job.Stack,
-			Mirror: a.job.Source.Mirror, Commit: a.job.Source.Commit, Path: a.job.Source.Path,
+			Mirror: a.job.Source.Mirror, Commit: a.job.Source.Commit, Path: a.job.Source.Path, Apart: a.job.Apart,
 			Keep: engine.Kept(), Scratch: scratch,
 		})
 		return err

@@ -134,6 +134,9 @@ func (a *attempt) plan(session *engine.Session, replace, exclude []string) (plan
 	c := parsed.Plan.Changes
 	a.newHosts = c.Create+c.Replace > 0
 	planned = wire.Planned{Changes: c, NoChanges: parsed.NoChanges, Digest: parsed.Digest, Plan: parsed.Plan, Replaced: replace, Excluded: exclude, Uses: a.uses, Versions: session.Versions()}
+	if a.job.Kind == string(core.KindPreview) {
+		planned.Outputs = parsed.Outputs
+	}
 	a.maskPlan(&planned.Plan)
 	return planned, made.JSON, nil
 }

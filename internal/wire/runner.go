@@ -41,6 +41,9 @@ type Job struct {
 	Replace []string `json:"replace,omitempty"`
 	// NoLock leaves the state's lock alone: the run only looks, and holds up nobody.
 	NoLock bool `json:"no_lock,omitempty"`
+	// Apart: the run is of a commit that nobody has accepted, and leaves nothing behind that
+	// another run finds.
+	Apart bool `json:"apart,omitempty"`
 	// PlanOnly ends after the plan (kind recover: what is there is stored, and a plan shows the rest).
 	PlanOnly bool `json:"plan_only,omitempty"`
 	// Verify is for kind verify: what to ask, again and again every VerifyEvery
@@ -153,6 +156,9 @@ type Planned struct {
 	Before []Hooked `json:"before,omitempty"`
 	// Versions are those that the plan was made with.
 	Versions Versions `json:"versions"`
+	// Outputs are what the outputs will be, of a preview, as the engine's JSON has them: by
+	// name, without a value where only an apply tells. They may be secret.
+	Outputs json.RawMessage `json:"outputs,omitempty"`
 }
 
 // Hook is a before_change block, evaluated.

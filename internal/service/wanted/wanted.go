@@ -31,9 +31,12 @@ type Evaluator struct {
 	Blobs  core.BlobStore
 	Seal   core.Sealer
 
-	mu      sync.Mutex
-	outputs map[outputKey]cachedOutputs
+	kept sync.Map // outputKey to cachedOutputs
 }
+
+// Planned are outputs of stacks of one environment as plans tell them, by stack, in place of
+// those that are there.
+type Planned map[string]map[string]cty.Value
 
 type outputKey struct{ project, stack, environment string }
 
@@ -85,8 +88,25 @@ func (e *Evaluator) Contents(ctx context.Context, p core.Project, commit, enviro
 // An Invalid error means that the release cannot be evaluated there (for example an
 // upstream lacks an output that is used).
 func (e *Evaluator) Instance(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, environment, stack string, content source.Content) (Wanted, error) {
+	return e.Against(ctx, p, r, cfg, environment, stack, content, nil)
+}
+
+// Against is Instance with the outputs that upstreams will have, for those that planned has.
+// It is not Ready while one that is used is not known.
+func (e *Evaluator) Against(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, environment, stack string, content source.Content, planned Planned) (Wanted, error) {
 	var missing string
-	in, err := cfg.Inputs(stack, environment, e.scope(ctx, p, r, environment, &missing))
+	scope := e.scope(ctx, p, r, environment, &missing)
+	there := scope.Outputs
+	scope.Outputs = func(stack string) (map[string]cty.Value, bool) {
+		if values, ok := planned[stack]; ok {
+			return values, true
+		}
+		return there(stack)
+	}
+	in, err := cfg.Inputs(stack, environment, scope)
+	if err == nil && in.Waits != "" {
+		missing = in.Waits
+	}
 	if missing != "" {
 		return Wanted{WaitsFor: core.InstanceName(missing, environment)}, nil
 	}
@@ -212,11 +232,8 @@ func (e *Evaluator) Outputs(ctx context.Context, project, stack, environment str
 		return config.OutputsFromState(reported)
 	}
 	key := outputKey{project, stack, environment}
-	e.mu.Lock()
-	cached, ok := e.outputs[key]
-	e.mu.Unlock()
-	if ok && cached.version == current.ID {
-		return cached.values, nil
+	if cached, ok := e.kept.Load(key); ok && cached.(cachedOutputs).version == current.ID {
+		return cached.(cachedOutputs).values, nil
 	}
 	sealed, err := e.Blobs.Get(ctx, current.Blob)
 	if err != nil {
@@ -230,12 +247,7 @@ func (e *Evaluator) Outputs(ctx context.Context, project, stack, environment str
 	if err != nil {
 		return nil, err
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.outputs == nil {
-		e.outputs = map[outputKey]cachedOutputs{}
-	}
-	e.outputs[key] = cachedOutputs{version: current.ID, values: values}
+	e.kept.Store(key, cachedOutputs{version: current.ID, values: values})
 	return values, nil
 }
 

@@ -38,6 +38,9 @@ type Options struct {
 	// Keep lists names of files and directories that survive in Path when the commit
 	// does not have them.
 	Keep []string
+	// Apart leaves the kept trees alone: what runs in this one shall leave nothing that
+	// another run finds.
+	Apart bool
 	// Scratch is an empty directory of the run, for a tree of its own when the kept one
 	// is in use.
 	Scratch string
@@ -86,9 +89,12 @@ func Open(ctx context.Context, o Options) (*Tree, error) {
 	if !filepath.IsLocal(o.Path) {
 		return nil, core.Errorf(core.Invalid, "the stack %s has the path %q, which leaves the repository", o.Stack, o.Path)
 	}
-	s, err := acquire(ctx, filepath.Join(o.Root, o.Project, o.Environment, o.Stack), patience)
-	if err != nil {
-		return nil, core.Errorf(core.Unavailable, "the work tree of %s@%s cannot be opened: %w", o.Stack, o.Environment, err)
+	var s *slot
+	var err error
+	if !o.Apart {
+		if s, err = acquire(ctx, filepath.Join(o.Root, o.Project, o.Environment, o.Stack), patience); err != nil {
+			return nil, core.Errorf(core.Unavailable, "the work tree of %s@%s cannot be opened: %w", o.Stack, o.Environment, err)
+		}
 	}
 	base := o.Scratch
 	if s != nil {
