@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -54,13 +53,14 @@ func (w *world) beforehand() {
 // secret gives both environments a secret.
 func (w *world) secret(name, value string) {
 	w.Helper()
-	for _, environment := range []string{"dev", "production"} {
-		cmd := exec.CommandContext(w.Context(), terrace, "secret", "set", environment, name)
-		cmd.Env = append([]string{"TERRACE_URL=" + w.url, "TERRACE_TOKEN=" + w.token}, w.env...)
-		cmd.Stdin = strings.NewReader(value + "\n")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			w.Fatalf("secret set %s: %v\n%s", name, err, out)
-		}
+	w.secretIn("dev", name, value)
+	w.secretIn("production", name, value)
+}
+
+func (w *world) secretIn(place, name, value string) {
+	w.Helper()
+	if out, errs, code := w.tryWith(value+"\n", "secret", "set", place, name); code != 0 {
+		w.Fatalf("secret set %s: exit %d\n%s%s", place, code, out, errs)
 	}
 }
 

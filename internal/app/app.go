@@ -35,6 +35,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/service/guardrails"
 	"github.com/terrace-cd/terrace/internal/service/keys"
 	"github.com/terrace-cd/terrace/internal/service/likeness"
+	"github.com/terrace-cd/terrace/internal/service/previews"
 	"github.com/terrace-cd/terrace/internal/service/projects"
 	"github.com/terrace-cd/terrace/internal/service/rollouts"
 	"github.com/terrace-cd/terrace/internal/service/runs"
@@ -245,6 +246,9 @@ func (a *App) build(ctx context.Context) (http.Handler, func(context.Context), e
 	projectService := &projects.Service{Store: a.store, Source: sources, Wanted: evaluator, Seal: keyring, Bus: changes, Log: o.Log}
 	sandboxService := &sandboxes.Service{Store: a.store, Source: sources, Wanted: evaluator, Guardrails: rails, Projects: projectService, Runs: runService, Bus: changes, Log: o.Log}
 	projectService.BranchGone = sandboxService.BranchGone
+	previewService := &previews.Service{Store: a.store, Source: sources, Wanted: evaluator, Guardrails: rails, Projects: projectService, Runs: runService, Sandboxes: sandboxService,
+		Seal: keyring, Bus: changes, Log: o.Log, URL: a.URL}
+	sources.Login = previewService.Login
 	rolloutService := &rollouts.Service{Store: a.store, Wanted: evaluator, Projects: projectService, Runs: runService, Bus: changes}
 	boardService := &board.Service{Store: a.store, Wanted: evaluator, Projects: projectService, Runs: runService,
 		Webhook: func(project string) string { return a.url + "/hooks/" + project }}
@@ -258,13 +262,14 @@ func (a *App) build(ctx context.Context) (http.Handler, func(context.Context), e
 	}
 	exec := &executor.Executor{Store: a.store, Runs: runService, Starter: starter, Bus: changes, Log: o.Log, URL: a.URL, Max: o.MaxRunners}
 	runService.Interrupt, runService.Kill, runService.Host = exec.Interrupt, exec.Kill, starter.Host()
-	poller := &jobs.Poller{Projects: projectService, Every: o.Poll, Log: o.Log}
+	poller := &jobs.Poller{Projects: projectService, Pulls: previewService.Read, Every: o.Poll, Log: o.Log}
 	keeper := &jobs.Keeper{Store: a.store, Blobs: blobs, KeepLogs: o.KeepLogs, Log: o.Log}
 	likenessService := &likeness.Service{Store: a.store, State: states, Runs: runService, Wanted: evaluator, Source: sources, Bus: changes, Log: o.Log}
 	loop := &reconcile.Reconciler{Likeness: likenessService, Store: a.store, Wanted: evaluator, Guardrails: rails, Runs: runService, Bus: changes, Log: o.Log}
 	listen, ask := a.listen(changes, poller)
+	previewService.Ask = ask
 	api := &httpapi.API{Access: accessService, Likeness: likenessService, Board: boardService, Bus: changes, Drift: &drift.Service{Store: a.store, Runs: runService, Wanted: evaluator, Bus: changes},
-		Verification: &verification.Service{Store: a.store, Runs: runService, Wanted: evaluator, Bus: changes}, Guardrails: rails, Keys: keyService, Projects: projectService, Rollouts: rolloutService, Runs: runService, Sandboxes: sandboxService,
+		Verification: &verification.Service{Store: a.store, Runs: runService, Wanted: evaluator, Bus: changes}, Guardrails: rails, Keys: keyService, Projects: projectService, Rollouts: rolloutService, Runs: runService, Sandboxes: sandboxService, Previews: previewService,
 		State: states, Wanted: evaluator, Store: a.store, VerifyEvents: a.store.VerifyEvents, Log: o.Log, Ask: ask, Version: o.Version}
 	api.Pages = web.New(httpapi.Pages{API: api}, web.Options{Version: o.Version})
 	always := func(ctx context.Context) {
@@ -272,7 +277,7 @@ func (a *App) build(ctx context.Context) (http.Handler, func(context.Context), e
 		a.work.Go(func() { keyService.Tend(ctx) })
 		listen(ctx)
 	}
-	a.leader.loops = []func(context.Context){loop.Run, likenessService.Tend, exec.Run, poller.Run, sandboxService.Tend, keeper.Run, keyService.Run}
+	a.leader.loops = []func(context.Context){loop.Run, likenessService.Tend, exec.Run, poller.Run, sandboxService.Tend, previewService.Tend, previewService.Talk, keeper.Run, keyService.Run}
 	return api.Handler(), always, nil
 }
 

@@ -133,10 +133,22 @@ func newBrowseCommand(s *settings) *cobra.Command {
 }
 
 func newSecretCommand(s *settings) *cobra.Command {
-	c := &cobra.Command{Use: "secret", Short: "Secrets of an environment: set, list, remove"}
+	var previews bool
+	place := func(environment string) string {
+		if previews {
+			return core.PreviewSecretsOf(environment)
+		}
+		return environment
+	}
+	c := &cobra.Command{Use: "secret", Short: "Secrets of an environment: set, list, remove",
+		Long: `Secrets of an environment are given to its runs alone. Sandboxes and previews never have them:
+in place of ENVIRONMENT, "sandboxes" is for all sandboxes and "previews" for all previews of a
+project, and with --previews it is for the previews of that environment. Give those what can
+only read.`}
+	c.PersistentFlags().BoolVar(&previews, "previews", false, "of the environment's previews, which never have its own")
 	c.AddCommand(
 		&cobra.Command{Use: "set ENVIRONMENT NAME", Short: "Store a value, asked for or read from standard input", Args: cobra.ExactArgs(2),
-			Example: "  terrace secret set production CLOUD_TOKEN\n  terrace secret set dev SSH_KEY < ~/.ssh/deploy",
+			Example: "  terrace secret set production CLOUD_TOKEN\n  terrace secret set production CLOUD_TOKEN --previews < read-only\n  terrace secret set dev SSH_KEY < ~/.ssh/deploy",
 			RunE: s.with(func(ctx context.Context, c *client.Client, project string, cmd *cobra.Command, args []string) error {
 				value, err := readSecret(cmd, "Value of "+args[1]+": ")
 				if err != nil {
@@ -145,7 +157,7 @@ func newSecretCommand(s *settings) *cobra.Command {
 				if strings.Contains(value, "\n") {
 					value += "\n" // a key file ends with one
 				}
-				if err := c.SetSecret(ctx, project, args[0], args[1], value); err != nil {
+				if err := c.SetSecret(ctx, project, place(args[0]), args[1], value); err != nil {
 					return err
 				}
 				return s.show(cmd, map[string]string{"environment": args[0], "name": args[1]}, func(out io.Writer) {
@@ -154,7 +166,7 @@ func newSecretCommand(s *settings) *cobra.Command {
 			})},
 		&cobra.Command{Use: "list ENVIRONMENT", Short: "Names; values never leave the server", Args: cobra.ExactArgs(1),
 			RunE: s.with(func(ctx context.Context, c *client.Client, project string, cmd *cobra.Command, args []string) error {
-				names, err := c.Secrets(ctx, project, args[0])
+				names, err := c.Secrets(ctx, project, place(args[0]))
 				if err != nil {
 					return err
 				}
@@ -169,7 +181,7 @@ func newSecretCommand(s *settings) *cobra.Command {
 			})},
 		&cobra.Command{Use: "remove ENVIRONMENT NAME", Short: "Forget a value", Args: cobra.ExactArgs(2),
 			RunE: s.with(func(ctx context.Context, c *client.Client, project string, cmd *cobra.Command, args []string) error {
-				return c.RemoveSecret(ctx, project, args[0], args[1])
+				return c.RemoveSecret(ctx, project, place(args[0]), args[1])
 			})},
 	)
 	return c

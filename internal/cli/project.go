@@ -15,8 +15,8 @@ import (
 )
 
 func newProjectCommand(s *settings) *cobra.Command {
-	c := &cobra.Command{Use: "project", Short: "Track repositories: add, list, show, remove, acknowledge"}
-	c.AddCommand(newProjectAdd(s), newProjectRemove(s),
+	c := &cobra.Command{Use: "project", Short: "Track repositories: add, list, show, remove, acknowledge, forge"}
+	c.AddCommand(newProjectAdd(s), newProjectRemove(s), newProjectForge(s),
 		&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "Every project", Args: cobra.NoArgs,
 			RunE: s.withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, _ []string) error {
 				all, err := c.Projects(ctx)
@@ -84,6 +84,12 @@ func printProject(out io.Writer, p wire.Project) {
 	}
 	if p.CheckError != "" {
 		_, _ = fmt.Fprintf(out, "Unreadable  %s\n", p.CheckError)
+	}
+	if p.Forge != nil {
+		_, _ = fmt.Fprintf(out, "Forge       %s at %s (%s)\n", p.Forge.Repo, p.Forge.URL, p.Forge.Kind)
+		if p.Forge.Trouble != "" {
+			_, _ = fmt.Fprintf(out, "Trouble     %s\n", p.Forge.Trouble)
+		}
 	}
 	if p.Webhook != nil {
 		_, _ = fmt.Fprintf(out, "Webhook     %s\nSecret      %s\n", p.Webhook.URL, p.Webhook.Secret)

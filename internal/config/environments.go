@@ -77,6 +77,10 @@ func (l *load) environments(top body) {
 			l.error(block.LabelRanges[0], fmt.Sprintf("An environment cannot be called %q", name), "The secrets that all sandboxes may have are kept under this name. Choose another one.")
 			continue
 		}
+		if name == core.PreviewSecrets {
+			l.error(block.LabelRanges[0], fmt.Sprintf("An environment cannot be called %q", name), "The secrets that all previews may have are kept under this name. Choose another one.")
+			continue
+		}
 		if first := seen[name]; first != nil {
 			l.error(block.LabelRanges[0], fmt.Sprintf("Two environments %q", name), fmt.Sprintf("The first is at %s:%d. Rename one of them.", l.file, first.TypeRange.Start.Line))
 			continue

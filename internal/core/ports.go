@@ -111,9 +111,9 @@ type Rollouts interface {
 // RunFilter selects runs; empty fields select all.
 type RunFilter struct {
 	Project, Environment, Stack, Rollout, Stage, Preview string
-	Stacks                                      []string // any of them
-	Statuses                                    []RunStatus
-	Limit                                       int
+	Stacks                                               []string // any of them
+	Statuses                                             []RunStatus
+	Limit                                                int
 }
 
 // Runs stores runs.

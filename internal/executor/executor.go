@@ -155,7 +155,7 @@ func (e *Executor) dispatch(ctx context.Context) error {
 		if !run.Watches() {
 			busy++
 		}
-		if run.Kind == core.KindDrift {
+		if yields(run) {
 			looking++
 		}
 		// Where it can be known, Tend knows it.
@@ -167,7 +167,7 @@ func (e *Executor) dispatch(ctx context.Context) error {
 		if given(run) || run.NotBefore.After(now) {
 			continue
 		}
-		if run.Kind == core.KindDrift {
+		if yields(run) {
 			if looking >= max(1, e.Max/2) {
 				continue // room stays for whoever changes something
 			}
@@ -193,8 +193,12 @@ func inTurn(runs []core.Run) []core.Run {
 	return runs
 }
 
+// yields reports whether a run only looks for people who can wait: at drift, or at what a
+// branch would do.
+func yields(run core.Run) bool { return run.Kind == core.KindDrift || run.Preview != "" }
+
 func rank(run core.Run) int {
-	if run.Kind == core.KindDrift {
+	if yields(run) {
 		return 1
 	}
 	return 0

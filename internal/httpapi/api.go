@@ -22,6 +22,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/service/guardrails"
 	"github.com/terrace-cd/terrace/internal/service/keys"
 	"github.com/terrace-cd/terrace/internal/service/likeness"
+	"github.com/terrace-cd/terrace/internal/service/previews"
 	"github.com/terrace-cd/terrace/internal/service/projects"
 	"github.com/terrace-cd/terrace/internal/service/rollouts"
 	"github.com/terrace-cd/terrace/internal/service/runs"
@@ -41,6 +42,7 @@ type API struct {
 	Keys         *keys.Service
 	Likeness     *likeness.Service
 	Verification *verification.Service
+	Previews     *previews.Service
 	Projects     *projects.Service
 	Rollouts     *rollouts.Service
 	Runs         *runs.Service
@@ -250,6 +252,7 @@ func (a *API) routes(r *routes) {
 	a.inventoryRoutes(r)
 	a.accessRoutes(r)
 	a.sandboxRoutes(r)
+	a.previewRoutes(r)
 	a.rollbackRoutes(r)
 	a.exceptionRoutes(r)
 	a.replacementRoutes(r)

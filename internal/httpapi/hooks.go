@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/forge"
 )
 
 // hookLimit bounds a webhook's body, in bytes. Its content is not used.
@@ -38,7 +39,12 @@ func (a *API) hookRoutes(r *routes) {
 			return err
 		}
 		if !signed(req, secret, data) {
-			return refused
+			if p.Forge == nil {
+				return refused
+			}
+			if _, err := forge.ReadHook(p.Forge.Kind, req.Header, data, secret); err != nil {
+				return err
+			}
 		}
 		a.Ask(name)
 		writeJSON(w, http.StatusAccepted, struct {

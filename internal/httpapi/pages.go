@@ -67,6 +67,18 @@ func (p Pages) Runs(ctx context.Context, project, environment, rollout string, l
 	return sees(ctx, all, runPlace), err
 }
 
+// Preview returns what a branch would do.
+func (p Pages) Preview(ctx context.Context, project, id string) (wire.Preview, error) {
+	if err := may(ctx, core.RoleViewer, project, ""); err != nil {
+		return wire.Preview{}, err
+	}
+	pv, err := p.API.Previews.Get(ctx, project, id)
+	if err != nil {
+		return wire.Preview{}, err
+	}
+	return p.API.Board.Preview(ctx, pv)
+}
+
 // Run returns one run.
 func (p Pages) Run(ctx context.Context, id string) (wire.Run, error) {
 	if err := p.may(ctx, core.RoleViewer, onRun, id); err != nil {

@@ -16,8 +16,10 @@ import (
 // Webhooks are hints (rule 3): they may be lost, repeated or out of order.
 type Poller struct {
 	Projects *projects.Service
-	Every    time.Duration
-	Log      *slog.Logger
+	// Pulls reads the pull requests of a project; an error was noted.
+	Pulls func(ctx context.Context, project string) error
+	Every time.Duration
+	Log   *slog.Logger
 
 	once sync.Once
 	asks chan string
@@ -97,5 +99,8 @@ func (p *Poller) Run(ctx context.Context) {
 func (p *Poller) refresh(ctx context.Context, name, by string) {
 	if err := p.Projects.Refresh(ctx, name, by); err != nil && ctx.Err() == nil && core.CodeOf(err) != core.NotFound {
 		p.Log.Warn("reading a branch failed", "project", name, "error", err)
+	}
+	if err := p.Pulls(ctx, name); err != nil && ctx.Err() == nil {
+		p.Log.Debug("reading pull requests failed", "project", name, "error", err)
 	}
 }

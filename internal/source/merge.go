@@ -34,7 +34,7 @@ func (s *Source) Merge(ctx context.Context, repo, target, head string) (Merged, 
 	defer s.unpin(m)
 	ctx, cancel := context.WithTimeout(ctx, mergeWithin)
 	defer cancel()
-	commit := ""
+	var commit string
 	switch {
 	case m.contains(ctx, head, target):
 		commit = head

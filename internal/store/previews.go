@@ -7,14 +7,12 @@ import (
 )
 
 func scanPull(r row) (p core.Pull, err error) {
-	facts := &p.PullFacts
-	return p, r.Scan(&p.Project, &p.Number, &p.Open, &maybe[core.PullFacts]{&facts})
+	return p, r.Scan(&p.Project, &p.Number, &p.Open, &document[core.PullFacts]{&p.PullFacts})
 }
 
 func (t *tx) PutPull(p core.Pull) error {
-	facts := &p.PullFacts
 	_, err := t.exec(`INSERT INTO pulls (project, number, open, facts) VALUES (?, ?, ?, ?)
-		ON CONFLICT (project, number) DO UPDATE SET open = excluded.open, facts = excluded.facts`, p.Project, p.Number, p.Open, maybe[core.PullFacts]{&facts})
+		ON CONFLICT (project, number) DO UPDATE SET open = excluded.open, facts = excluded.facts`, p.Project, p.Number, p.Open, document[core.PullFacts]{&p.PullFacts})
 	return err
 }
 
@@ -33,21 +31,18 @@ func (t *tx) Pulls(project string, open bool) ([]core.Pull, error) {
 }
 
 func scanPreview(r row) (p core.Preview, err error) {
-	facts := &p.PreviewFacts
-	return p, r.Scan(&p.ID, &p.Project, &p.Pull, &p.Status, into(&p.Created), &p.Tree, &maybe[core.PreviewFacts]{&facts})
+	return p, r.Scan(&p.ID, &p.Project, &p.Pull, &p.Status, into(&p.Created), &p.Tree, &document[core.PreviewFacts]{&p.PreviewFacts})
 }
 
 const previewColumns = "id, project, pull, status, created, tree, facts"
 
 func (t *tx) AddPreview(p core.Preview) error {
-	facts := &p.PreviewFacts
 	return t.add("the preview "+p.ID+" exists", "INSERT INTO previews ("+previewColumns+") VALUES ("+placeholders(7)+")",
-		p.ID, p.Project, p.Pull, p.Status, micros(p.Created), p.Tree, maybe[core.PreviewFacts]{&facts})
+		p.ID, p.Project, p.Pull, p.Status, micros(p.Created), p.Tree, document[core.PreviewFacts]{&p.PreviewFacts})
 }
 
 func (t *tx) UpdatePreview(p core.Preview, from core.PreviewStatus) error {
-	facts := &p.PreviewFacts
-	n, err := t.exec("UPDATE previews SET status = ?, tree = ?, facts = ? WHERE id = ? AND status = ?", p.Status, p.Tree, maybe[core.PreviewFacts]{&facts}, p.ID, from)
+	n, err := t.exec("UPDATE previews SET status = ?, tree = ?, facts = ? WHERE id = ? AND status = ?", p.Status, p.Tree, document[core.PreviewFacts]{&p.PreviewFacts}, p.ID, from)
 	if err != nil || n > 0 {
 		return err
 	}
@@ -98,14 +93,12 @@ func (t *tx) PrunePreviews(project string, keep int) error {
 }
 
 func scanPost(r row) (p core.Post, err error) {
-	facts := &p.PostFacts
-	return p, r.Scan(&p.Project, &p.Key, &maybe[core.PostFacts]{&facts})
+	return p, r.Scan(&p.Project, &p.Key, &document[core.PostFacts]{&p.PostFacts})
 }
 
 func (t *tx) PutPost(p core.Post) error {
-	facts := &p.PostFacts
 	_, err := t.exec("INSERT INTO posts (project, key, facts) VALUES (?, ?, ?) ON CONFLICT (project, key) DO UPDATE SET facts = excluded.facts",
-		p.Project, p.Key, maybe[core.PostFacts]{&facts})
+		p.Project, p.Key, document[core.PostFacts]{&p.PostFacts})
 	return err
 }
 

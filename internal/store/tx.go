@@ -240,6 +240,24 @@ func (m *maybe[T]) Scan(v any) error {
 	return json.Unmarshal([]byte(s), m.v)
 }
 
+// document is how a part of something that nobody asks for by itself is stored: as JSON.
+type document[T any] struct{ v *T }
+
+// Value implements driver.Valuer.
+func (d document[T]) Value() (driver.Value, error) {
+	b, err := json.Marshal(d.v)
+	return string(b), err
+}
+
+// Scan implements sql.Scanner.
+func (d *document[T]) Scan(v any) error {
+	s, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("a document is stored as %T", v)
+	}
+	return json.Unmarshal([]byte(s), d.v)
+}
+
 // facts is how a map of strings is stored: as a JSON object, {} when empty.
 type facts map[string]string
 

@@ -362,3 +362,14 @@ func (f *fake) addAsks(r wire.Release) {
 	}
 	f.rollouts = append(f.rollouts, ro)
 }
+
+func (f *fake) Preview(_ context.Context, project, id string) (wire.Preview, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, pv := range f.status[project].Previews {
+		if pv.ID == id {
+			return pv, f.fails
+		}
+	}
+	return wire.Preview{}, core.Errorf(core.NotFound, "there is no preview %s", id)
+}

@@ -30,6 +30,8 @@ type Backend interface {
 	Rollouts(ctx context.Context, project string, limit int) ([]wire.Rollout, error)
 	// Rollout returns one rollout with its runs.
 	Rollout(ctx context.Context, id string) (wire.Rollout, error)
+	// Preview returns what a branch would do.
+	Preview(ctx context.Context, project, id string) (wire.Preview, error)
 	// Runs lists runs, newest first.
 	Runs(ctx context.Context, project, environment, rollout string, limit int) ([]wire.Run, error)
 	Run(ctx context.Context, id string) (wire.Run, error)
@@ -79,6 +81,7 @@ func New(b Backend, o Options) http.Handler {
 	s.page("GET /p/{project}", s.board)
 	s.page("GET /p/{project}/events", s.projectEvents)
 	s.page("GET /events", s.projectEvents)
+	s.page("GET /p/{project}/previews/{id}", s.preview)
 	s.page("GET /rollouts/{id}", s.rollout)
 	s.page("POST /rollouts/{id}/cancel", s.cancelRollout)
 	s.page("POST /rollouts/{id}/vote", s.vote)

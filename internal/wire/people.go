@@ -41,6 +41,7 @@ type Project struct {
 	Stopped      string    `json:"stopped,omitempty"`
 	Environments []string  `json:"environments"`
 	Webhook      *Webhook  `json:"webhook,omitempty" doc:"only in the answer to add and show"`
+	Forge        *Forge    `json:"forge,omitempty" doc:"where its repository is hosted, when somebody said so"`
 }
 
 // Webhook is how a git server tells of a push.
@@ -70,6 +71,7 @@ type Status struct {
 	Freezes      []Freeze         `json:"freezes,omitempty" doc:"those that are active or planned"`
 	Waiting      []StageWaits     `json:"waiting,omitempty" doc:"the stages under way that wait for something, newest release first"`
 	Sandboxes    []Sandbox        `json:"sandboxes,omitempty" doc:"copies of environments for one person and branch"`
+	Previews     []Preview        `json:"previews,omitempty" doc:"the newest of each open pull request, and those under way; without instances"`
 }
 
 // StageWaits is what a release under way waits for in an environment.
@@ -164,6 +166,7 @@ type Run struct {
 	Environment string    `json:"environment"`
 	Project     string    `json:"project"`
 	Rollout     string    `json:"rollout,omitempty"`
+	Preview     string    `json:"preview,omitempty"`
 	Kind        string    `json:"kind"`
 	Status      string    `json:"status"`
 	Release     Release   `json:"release"`
@@ -182,6 +185,7 @@ type Run struct {
 	Votes       []Vote    `json:"votes,omitempty" doc:"what people said to its plans; only when one run is asked for"`
 	Before      []Hooked  `json:"before_change,omitempty" doc:"commands that ran before something stateful was touched"`
 	Drift       *Drift    `json:"drift,omitempty" doc:"of a run of kind drift: what it found, masked; only when one run is asked for"`
+	Foretold    *Foretold `json:"foretold,omitempty" doc:"how its plan compares with what a preview said; only when one run is asked for"`
 	// Phases is how long each took, in milliseconds: prepare, plan, check, before_change,
 	// apply, provision, verify. Those that did not happen are missing.
 	Phases map[string]int64 `json:"phases,omitempty"`

@@ -31,7 +31,7 @@ const maxSecret = 64 << 10
 // SetSecret stores a value for an environment. The name becomes an environment
 // variable of runs.
 func (s *Service) SetSecret(ctx context.Context, by, project, environment, name string, value []byte) error {
-	if err := core.CheckName("environment", environment); err != nil {
+	if err := core.CheckName("environment", strings.TrimSuffix(environment, core.PreviewSecretsOf(""))); err != nil {
 		return err
 	}
 	if !secretRE.MatchString(name) || strings.HasPrefix(name, "TF_") && !strings.HasPrefix(name, "TF_VAR_") || strings.HasPrefix(name, "TERRACE_") {

@@ -20,6 +20,7 @@ func Run(r core.Run) wire.Run {
 	out := wire.Run{ID: r.ID, Instance: r.Instance(), Stack: r.Stack, Environment: r.Environment, Project: r.Project, Rollout: r.Rollout,
 		Kind: string(r.Kind), Status: string(r.Status), Release: Release(r.Release), Changes: wire.Changes(r.Changes), NoChanges: r.NoChanges,
 		Attempt: r.Attempt, Created: r.Created, Started: r.Started, Finished: r.Finished, PlanDigest: r.PlanDigest}
+	out.Preview = r.Preview
 	if r.Error != nil {
 		out.Error = &wire.Problem{Code: r.Error.Code, Message: r.Error.Message}
 	}
@@ -71,6 +72,9 @@ func Skip(s core.Skip) wire.Skip {
 func (s *Service) ProjectOf(ctx context.Context, p core.Project, withHook bool) (wire.Project, error) {
 	out := wire.Project{Name: p.Name, Repo: p.Repo, Branch: p.Branch, Path: p.Path, Created: p.Created, Head: p.Head, Checked: p.Checked,
 		CheckError: p.CheckError, Stopped: p.Stopped, Environments: []string{}}
+	if p.Forge != nil {
+		out.Forge = &wire.Forge{Kind: p.Forge.Kind, URL: p.Forge.URL, Repo: p.Forge.Repo, Trouble: p.Forge.Trouble}
+	}
 	if withHook && p.Sandbox == nil {
 		secret, err := s.Projects.WebhookSecret(p)
 		if err != nil {
@@ -198,6 +202,12 @@ func (s *Service) Run(ctx context.Context, id, who string) (out wire.Run, err er
 			} else if err != nil {
 				return err
 			}
+		}
+		out.Foretold = &wire.Foretold{}
+		if err := s.Runs.Doc(tx, id, runs.ForetoldDoc, out.Foretold); core.CodeOf(err) == core.NotFound {
+			out.Foretold = nil
+		} else if err != nil {
+			return err
 		}
 		said, err := tx.VotesOf(id)
 		out.Votes = votes(said)

@@ -141,6 +141,9 @@ func (s *Service) Status(ctx context.Context, project string, why bool) (wire.St
 		out.Head = &release
 	}
 	if r.project.Sandbox == nil {
+		if out.Previews, err = s.current(ctx, project); err != nil {
+			return out, err
+		}
 		if out.Sandboxes, err = s.Sandboxes(ctx, project); err != nil {
 			return wire.Status{}, err
 		}

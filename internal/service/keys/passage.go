@@ -282,29 +282,45 @@ func (s *Service) webhooks(ctx context.Context, p *Passage) (after string, n int
 		if project.Sandbox != nil {
 			continue // the webhook of its project tells of its branch, too
 		}
-		sealed, err := hex.DecodeString(project.WebhookToken)
-		if err != nil {
-			p.Lost++
+		if err := s.ofProject(ctx, p, project, projects.WebhookPurpose(project.Name), func(p *core.Project) *string { return &p.WebhookToken }); err != nil {
+			return "", 0, err
+		}
+		if project.Forge == nil {
 			continue
 		}
-		if err := s.row(ctx, p, projects.WebhookPurpose(project.Name), sealed,
-			func(tx core.Tx) ([]byte, error) {
-				now, err := tx.Project(project.Name)
-				if err != nil {
-					return nil, err
-				}
-				return hex.DecodeString(now.WebhookToken)
-			},
-			func(tx core.Tx, again []byte) error {
-				now, err := tx.Project(project.Name)
-				if err != nil {
-					return err
-				}
-				now.WebhookToken = hex.EncodeToString(again)
-				return tx.UpdateProject(now)
-			}); err != nil {
+		if err := s.ofProject(ctx, p, project, projects.ForgePurpose(project.Name), func(p *core.Project) *string {
+			if p.Forge == nil {
+				return new(string)
+			}
+			return &p.Forge.Login
+		}); err != nil {
 			return "", 0, err
 		}
 	}
 	return "", 0, nil
+}
+
+// ofProject seals one thing of a project anew.
+func (s *Service) ofProject(ctx context.Context, p *Passage, project core.Project, purpose string, in func(*core.Project) *string) error {
+	sealed, err := hex.DecodeString(*in(&project))
+	if err != nil {
+		p.Lost++
+		return nil
+	}
+	return s.row(ctx, p, purpose, sealed,
+		func(tx core.Tx) ([]byte, error) {
+			now, err := tx.Project(project.Name)
+			if err != nil {
+				return nil, err
+			}
+			return hex.DecodeString(*in(&now))
+		},
+		func(tx core.Tx, again []byte) error {
+			now, err := tx.Project(project.Name)
+			if err != nil {
+				return err
+			}
+			*in(&now) = hex.EncodeToString(again)
+			return tx.UpdateProject(now)
+		})
 }

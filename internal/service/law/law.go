@@ -102,6 +102,9 @@ func Of(cfg *config.Config, environment, from string) Source {
 
 // Entering is how the source of a release that enters is called.
 func Entering(r core.Release) string {
+	if r.Number == 0 {
+		return config.FileName + " of this branch"
+	}
 	return fmt.Sprintf("%s of release %d", config.FileName, r.Number)
 }
 

@@ -95,6 +95,9 @@ func (s *Service) Add(ctx context.Context, by, name, repo, branch, dir string) (
 // WebhookPurpose is what a webhook's secret is sealed for.
 func WebhookPurpose(project string) string { return "webhook:" + project }
 
+// ForgePurpose is what the login of a project's forge is sealed for.
+func ForgePurpose(project string) string { return "forge:" + project }
+
 // WebhookSecret returns the secret that signs webhooks of a project.
 func (s *Service) WebhookSecret(p core.Project) (string, error) {
 	sealed, err := hex.DecodeString(p.WebhookToken)

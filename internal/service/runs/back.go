@@ -30,7 +30,7 @@ func goesBack(tx core.Tx, run core.Run) (back, error) {
 			return back{}, err
 		}
 		return back{&ro}, nil
-	case run.Kind == core.KindPreview:
+	case run.Kind == core.KindPreview && run.Preview == "":
 		return back{&core.Rollout{Kind: core.RolloutRollback, Release: run.Release, Manual: true}}, nil
 	}
 	return back{}, nil

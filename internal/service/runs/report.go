@@ -13,6 +13,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/promotion"
 	"github.com/terrace-cd/terrace/internal/service/law"
 	"github.com/terrace-cd/terrace/internal/service/state"
+	"github.com/terrace-cd/terrace/internal/service/wanted"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
@@ -103,6 +104,7 @@ func (s *Service) job(ctx context.Context, p core.Project, instance core.Instanc
 		Destroy:       run.Kind == core.KindDestroy,
 		PlanOnly:      run.Kind == core.KindRecover,
 		NoLock:        run.Kind.OnlyLooks(),
+		Apart:         run.Preview != "",
 		KeepProviders: true,
 		Grace:         s.Grace.String(),
 	}
@@ -121,7 +123,7 @@ func (s *Service) job(ctx context.Context, p core.Project, instance core.Instanc
 	}
 	release := run.Release
 	release.Commit = commit
-	if job.Secrets, err = s.SecretsOf(ctx, cfg, run.Project, run.Environment); err != nil {
+	if job.Secrets, err = s.secretsFor(ctx, cfg, run); err != nil {
 		return wire.Job{}, err
 	}
 	if run.Kind == core.KindVerify {
@@ -140,7 +142,13 @@ func (s *Service) job(ctx context.Context, p core.Project, instance core.Instanc
 	if err != nil {
 		return wire.Job{}, err
 	}
-	w, err := s.Wanted.Instance(ctx, p, release, cfg, run.Environment, stack, contents[stack])
+	var planned wanted.Planned
+	if run.Preview != "" {
+		if planned, release, err = s.against(ctx, run); err != nil {
+			return wire.Job{}, err
+		}
+	}
+	w, err := s.Wanted.Against(ctx, p, release, cfg, run.Environment, stack, contents[stack], planned)
 	if err != nil {
 		return wire.Job{}, err
 	}
@@ -206,6 +214,10 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		return next, err
 	}
 	l, err := s.law(ctx, run)
+	if err != nil {
+		return next, err
+	}
+	said, foretold, err := s.foretold(ctx, project, run)
 	if err != nil {
 		return next, err
 	}
@@ -305,7 +317,17 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		if err := s.putDoc(tx, id, VersionsDoc, planned.Versions); err != nil {
 			return err
 		}
+		if foretold {
+			if err := s.compare(tx, run, said, planned); err != nil {
+				return err
+			}
+		}
 		if run.Kind == core.KindPreview {
+			if run.Preview != "" && planned.Outputs != nil {
+				if err := s.putDoc(tx, id, plannedDoc, planned.Outputs); err != nil {
+					return err
+				}
+			}
 			next.Do, next.Reason = "stop", "only planned; nothing is applied"
 			to := core.RunSucceeded
 			if why := guard.Denials(planned.Checks); why != "" {

@@ -1,0 +1,356 @@
+package previews
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/forge"
+	"github.com/terrace-cd/terrace/internal/wire"
+)
+
+// What is said on a forge is kept true: the comment of a pull request is what its newest
+// preview tells, the statuses of a commit are what its preview, or its rollout, is at. Each is
+// compared with what was said last, so that nothing is said twice and nothing is forgotten
+// while the forge is away.
+
+// talkEvery is how often what was said is looked at when nothing says that it changed.
+const talkEvery = 20 * time.Second
+
+// talkWithin bounds a conversation.
+const talkWithin = 2 * time.Minute
+
+// rolloutsTold is how many of the newest rollouts have statuses.
+const rolloutsTold = 5
+
+// Talk keeps what is said on forges true. It works until ctx ends.
+func (s *Service) Talk(ctx context.Context) {
+	changed := s.Bus.Listen(ctx, "")
+	tick := time.NewTicker(talkEvery)
+	defer tick.Stop()
+	for {
+		all, err := s.Projects.List(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.Log.Error("listing projects", "error", err)
+		}
+		for _, p := range all {
+			if p.Forge != nil {
+				s.alone(p.Name, func() { s.say(ctx, p) })
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Second):
+			}
+		case <-tick.C:
+		}
+	}
+}
+
+// alone does something for a project unless somebody does it already: a forge that hangs
+// holds up its own project.
+func (s *Service) alone(project string, f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.talking == nil {
+		s.talking = map[string]bool{}
+	}
+	if s.talking[project] {
+		return
+	}
+	s.talking[project] = true
+	go func() {
+		defer func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			delete(s.talking, project)
+		}()
+		f()
+	}()
+}
+
+// post is something to be said.
+type post struct {
+	key, digest string
+	say         func(ctx context.Context, c forge.Client, id string) (string, error)
+}
+
+func digestOf(v any) string {
+	text, _ := json.Marshal(v) // of plain values
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+func (s *Service) say(ctx context.Context, p core.Project) {
+	ctx, cancel := context.WithTimeout(ctx, talkWithin)
+	defer cancel()
+	c, err := s.client(p)
+	if err != nil {
+		s.troubled(ctx, p, err)
+		return
+	}
+	posts, err := s.posts(ctx, p, c)
+	if err != nil {
+		s.Log.Error("collecting what a forge is told", "project", p.Name, "error", err)
+		return
+	}
+	for _, one := range posts {
+		if err := s.put(ctx, p, c, one); err != nil {
+			s.troubled(ctx, p, err)
+			if core.CodeOf(err) == core.Unavailable || ctx.Err() != nil {
+				return
+			}
+		}
+	}
+}
+
+// put says one thing unless it is said.
+func (s *Service) put(ctx context.Context, p core.Project, c forge.Client, one post) error {
+	stored := core.Post{Project: p.Name, Key: one.key}
+	var now time.Time
+	if err := s.Store.View(ctx, func(tx core.Tx) (err error) {
+		now = tx.Now()
+		known, err := tx.Post(p.Name, one.key)
+		if core.CodeOf(err) == core.NotFound {
+			return nil
+		}
+		stored = known
+		return err
+	}); err != nil {
+		return err
+	}
+	if stored.Digest == one.digest || now.Before(stored.Retry) {
+		return nil
+	}
+	id, err := one.say(ctx, c, stored.ID)
+	if core.CodeOf(err) == core.NotFound && stored.ID != "" {
+		id, err = one.say(ctx, c, "") // somebody deleted it
+	}
+	stored.Retry, stored.Error = time.Time{}, ""
+	if err == nil {
+		stored.ID, stored.Digest, stored.Tries = id, one.digest, 0
+	} else {
+		stored.Tries++
+		stored.Error = core.MessageOf(err)
+		stored.Retry = now.Add(min(time.Duration(1<<min(stored.Tries, 10))*5*time.Second, 15*time.Minute))
+	}
+	return errors.Join(err, s.Store.Update(context.WithoutCancel(ctx), func(tx core.Tx) error {
+		if _, err := tx.Project(p.Name); err != nil {
+			return err
+		}
+		return tx.PutPost(stored)
+	}))
+}
+
+// posts are all that shall be said of a project.
+func (s *Service) posts(ctx context.Context, p core.Project, c forge.Client) (out []post, err error) {
+	var pulls []core.Pull
+	newest := map[int64]core.Preview{}
+	found := map[string]said{}
+	var rollouts []core.Rollout
+	var release core.Release
+	if err := s.Store.View(ctx, func(tx core.Tx) error {
+		out, found = nil, map[string]said{}
+		all, err := tx.Pulls(p.Name, false)
+		if err != nil {
+			return err
+		}
+		pulls = all
+		for _, pull := range pulls {
+			mine, err := tx.Previews(core.PreviewFilter{Project: p.Name, Pull: pull.Number, Limit: 1})
+			if err != nil {
+				return err
+			}
+			if len(mine) == 0 || !pull.Open && mine[0].Status == core.PreviewRunning {
+				continue
+			}
+			newest[pull.Number] = mine[0]
+			if err := s.found(tx, mine[0], found); err != nil {
+				return err
+			}
+		}
+		if rollouts, err = tx.Rollouts(p.Name, false, rolloutsTold); err != nil {
+			return err
+		}
+		release, err = tx.LatestRelease(p.Name)
+		if core.CodeOf(err) == core.NotFound {
+			err = nil
+		}
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	for _, pull := range pulls {
+		pv, ok := newest[pull.Number]
+		if !ok {
+			continue
+		}
+		link := s.URL() + "/p/" + url.PathEscape(p.Name) + "/previews/" + pv.ID
+		text := comment(pv, found, link, c.CommentLimit())
+		number := pull.Number
+		out = append(out, post{fmt.Sprintf("comment/%d", number), digestOf(text), func(ctx context.Context, c forge.Client, id string) (string, error) {
+			return c.Comment(ctx, number, id, text)
+		}})
+		if pull.Open {
+			out = append(out, statuses(pv.Commit, previewStatuses(pv, found, link))...)
+		}
+	}
+	if release.Invalid != "" {
+		first, _, _ := strings.Cut(strings.TrimSpace(release.Invalid), "\n")
+		out = append(out, statuses(release.Commit, []forge.Status{{Context: "terrace/" + p.Name, State: forge.Failure, Text: first, URL: s.URL() + "/p/" + p.Name}})...)
+	}
+	for _, ro := range rollouts {
+		if ro.Kind == core.RolloutPromotion {
+			out = append(out, statuses(ro.Release.Commit, rolloutStatuses(ro, s.URL()+"/rollouts/"+ro.ID))...)
+		}
+	}
+	return out, nil
+}
+
+// found reads what the runs of a preview that is over have to say.
+func (s *Service) found(tx core.Tx, pv core.Preview, into map[string]said) error {
+	if !pv.Status.Terminal() {
+		return nil
+	}
+	for _, in := range pv.Instances {
+		if in.Run == "" {
+			continue
+		}
+		one, err := s.read(tx, in.Run)
+		if err != nil {
+			return err
+		}
+		into[in.Run] = one
+	}
+	return nil
+}
+
+func (s *Service) read(tx core.Tx, run string) (one said, err error) {
+	r, err := tx.Run(run)
+	if err != nil {
+		return one, err
+	}
+	one.changes = wire.Changes(r.Changes)
+	if !r.HasPlan {
+		return one, nil
+	}
+	if err := s.Runs.Doc(tx, run, "plan", &one.plan); err != nil && core.CodeOf(err) != core.NotFound {
+		return one, err
+	}
+	if err := s.Runs.Doc(tx, run, "checks", &one.checks); err != nil && core.CodeOf(err) != core.NotFound {
+		return one, err
+	}
+	return one, nil
+}
+
+func statuses(commit string, all []forge.Status) (out []post) {
+	for _, st := range all {
+		out = append(out, post{"status/" + commit + "/" + st.Context, digestOf(st), func(ctx context.Context, c forge.Client, _ string) (string, error) {
+			return "", c.Status(ctx, commit, st)
+		}})
+	}
+	return out
+}
+
+// previewStatuses are those of a preview's commit, one for each environment.
+func previewStatuses(pv core.Preview, runs map[string]said, link string) (out []forge.Status) {
+	state, text := forge.Pending, "planning what it would do"
+	switch pv.Status {
+	case core.PreviewWaiting:
+		text = "a member of the project has to let it in"
+	case core.PreviewCancelled, core.PreviewSuperseded:
+		state, text = forge.Error, "stopped: "+pv.Why
+	case core.PreviewFailed:
+		state, text = forge.Failure, pv.Why
+	case core.PreviewErrored:
+		state, text = forge.Error, pv.Why
+	}
+	if len(pv.Environments) == 0 {
+		first, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+		return []forge.Status{{Context: "terrace/" + pv.Project, State: state, Text: first, URL: link}}
+	}
+	for _, e := range pv.Environments {
+		st := forge.Status{Context: "terrace/" + pv.Project + "/" + e, State: state, Text: text, URL: link}
+		if pv.Status == core.PreviewSucceeded || text == "" {
+			st.State, st.Text = verdictOf(of(pv, e)), total(of(pv, e), runs)
+		}
+		out = append(out, st)
+	}
+	return out
+}
+
+func verdictOf(all []core.PreviewInstance) string {
+	switch to, _ := verdict(all); to {
+	case core.PreviewFailed:
+		return forge.Failure
+	case core.PreviewErrored:
+		return forge.Error
+	}
+	return forge.Success
+}
+
+// rolloutStatuses are those of a release's commit. What was skipped, because a newer release
+// went instead, did not fail.
+func rolloutStatuses(ro core.Rollout, link string) (out []forge.Status) {
+	for _, stage := range ro.Stages {
+		st := forge.Status{Context: "terrace/" + ro.Project + "/" + stage.Environment, State: forge.Pending, Text: string(stage.Status), URL: link}
+		switch stage.Status {
+		case core.StageWaiting:
+			st.Text = strings.TrimSpace("waits: " + stage.WaitsFor)
+			if stage.WaitsFor == "" {
+				st.Text = "waits for the environment before it"
+			}
+		case core.StageSucceeded:
+			st.State, st.Text = forge.Success, "applied and verified"
+		case core.StageFailed:
+			st.State = forge.Failure
+		case core.StageErrored, core.StageUnknown, core.StageCancelled:
+			st.State = forge.Error
+		case core.StageSuperseded:
+			st.State, st.Text = forge.Success, "a newer release goes instead"
+		}
+		out = append(out, st)
+	}
+	return out
+}
+
+// troubled notes why a forge cannot be spoken with, and until when it wants to be left alone.
+func (s *Service) troubled(ctx context.Context, p core.Project, why error) {
+	message := ""
+	if why != nil {
+		message = core.MessageOf(why)
+	}
+	quiet, limited := forge.Wait(why)
+	if p.Forge.Trouble == message && !limited {
+		return
+	}
+	if message != "" {
+		s.Log.Warn("speaking with a forge", "project", p.Name, "error", why)
+	}
+	err := s.Store.Update(context.WithoutCancel(ctx), func(tx core.Tx) error {
+		p, err := tx.Project(p.Name)
+		if err != nil || p.Forge == nil {
+			return err
+		}
+		p.Forge.Trouble, p.Forge.Quiet = message, time.Time{}
+		if limited {
+			p.Forge.Quiet = tx.Now().Add(quiet)
+		}
+		return tx.UpdateProject(p)
+	})
+	if err != nil && core.CodeOf(err) != core.NotFound {
+		s.Log.Error("noting that a forge is away", "project", p.Name, "error", err)
+	}
+}
