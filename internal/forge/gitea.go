@@ -75,14 +75,27 @@ func (g *gitea) Pulls(ctx context.Context, target string) ([]Pull, error) {
 func (g *gitea) CommentLimit() int { return 65535 }
 
 func (g *gitea) Comment(ctx context.Context, pull int64, id, text string) (string, error) {
-	return issueComment(ctx, g.conn, g.root, g.CommentLimit(), pull, id, text)
+	made, err := issueComment(ctx, g.conn, g.root, g.CommentLimit(), pull, id, text)
+	return made, g.unlessGone(ctx, err, request{what: fmt.Sprintf("find pull request %d", pull), method: http.MethodGet, path: fmt.Sprintf("%s/pulls/%d", g.root, pull)})
+}
+
+// unlessGone returns err, or that what it is about is not there: Gitea calls itself broken then.
+func (g *gitea) unlessGone(ctx context.Context, err error, find request) error {
+	if _, waits := Wait(err); waits || core.CodeOf(err) != core.Unavailable || ctx.Err() != nil {
+		return err
+	}
+	if _, there := g.do(ctx, find, nil); core.CodeOf(there) == core.NotFound {
+		return there
+	}
+	return err
 }
 
 // giteaText is how many characters of a status Gitea shows in one line.
 const giteaText = 255
 
 func (g *gitea) Status(ctx context.Context, commit string, s Status) error {
-	return commitStatus(ctx, g.conn, g.root, giteaText, commit, s)
+	err := commitStatus(ctx, g.conn, g.root, giteaText, commit, s)
+	return g.unlessGone(ctx, err, request{what: fmt.Sprintf("find commit %.12s", commit), method: http.MethodGet, path: g.root + "/git/commits/" + commit})
 }
 
 // Login: Gitea takes a token as the password of any user.

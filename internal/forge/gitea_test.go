@@ -56,6 +56,22 @@ func TestGiteaWrites(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, "the body", f.last(), map[string]string{"state": "error", "context": "terrace/production", "description": strings.Repeat("x", 254) + "…", "target_url": "https://t.example.com"})
+	f.on("POST "+giteaRoot+"/issues/9/comments", answer{status: http.StatusInternalServerError, body: `{"message":""}`})
+	f.on("GET "+giteaRoot+"/pulls/9", answer{status: http.StatusNotFound, body: `{"message":"not found"}`})
+	if _, err := client.Comment(t.Context(), 9, "", "x"); core.CodeOf(err) != core.NotFound {
+		t.Errorf("a pull request that is not there: %v", err)
+	}
+	f.on("POST "+giteaRoot+"/issues/8/comments", answer{status: http.StatusInternalServerError, body: `{"message":""}`})
+	f.on("GET "+giteaRoot+"/pulls/8", answer{body: `{"number":8}`})
+	if _, err := client.Comment(t.Context(), 8, "", "x"); core.CodeOf(err) != core.Unavailable {
+		t.Errorf("a forge that is broken: %v", err)
+	}
+	gone := strings.Repeat("2", 40)
+	f.on("POST "+giteaRoot+"/statuses/"+gone, answer{status: http.StatusInternalServerError, body: `{"message":""}`})
+	f.on("GET "+giteaRoot+"/git/commits/"+gone, answer{status: http.StatusNotFound, body: `{"message":"not found"}`})
+	if err := client.Status(t.Context(), gone, Status{Context: "x", State: Success}); core.CodeOf(err) != core.NotFound {
+		t.Errorf("a commit that is not there: %v", err)
+	}
 	f.on("GET "+giteaRoot+"/collaborators/ana/permission", answer{body: `{"permission":"owner","role_name":"owner"}`})
 	if may, err := client.MayPush(t.Context(), "ana"); err != nil || !may {
 		t.Errorf("MayPush() = %v, %v", may, err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -197,11 +198,10 @@ func collaborates(ctx context.Context, c *conn, root, user string) (bool, error)
 	if core.CodeOf(err) == core.NotFound {
 		return false, nil
 	}
-	switch is.Permission {
-	case "write", "admin", "owner":
-		return true, err
+	if err != nil {
+		return false, err
 	}
-	return false, err
+	return slices.Contains([]string{"write", "admin", "owner"}, is.Permission), nil
 }
 
 func (g *github) Check(ctx context.Context) error {

@@ -94,8 +94,12 @@ func eachOf[T any](ctx context.Context, c *conn, r request, take func(T)) (more 
 	}
 	defer func() { _ = res.Body.Close() }() // what was wanted of it was read
 	list := json.NewDecoder(io.LimitReader(res.Body, pageLimit))
-	if start, err := list.Token(); err != nil || start != json.Delim('[') {
-		return false, c.unreadable(r, errors.Join(err, errors.New("no list begins there")))
+	start, err := list.Token()
+	if err == nil && start != json.Delim('[') {
+		err = errors.New("it is no list")
+	}
+	if err != nil {
+		return false, c.unreadable(r, err)
 	}
 	found := false
 	for list.More() {

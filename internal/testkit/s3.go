@@ -163,15 +163,25 @@ func versitygw(t testing.TB) string {
 	if path, err := exec.LookPath("versitygw"); err == nil {
 		return path
 	}
-	if cache, err := os.UserCacheDir(); err == nil {
-		found, err := filepath.Glob(filepath.Join(cache, "terrace", "versitygw", "*", "versitygw"))
-		if err == nil && len(found) > 0 {
-			slices.Sort(found)
-			return found[len(found)-1]
-		}
+	if path, ok := inCache("versitygw"); ok {
+		return path
 	}
 	t.Fatal("versitygw, an S3 service, is not installed; run: scripts/deps test")
 	return ""
+}
+
+// inCache returns the newest program of a name that scripts/deps keeps.
+func inCache(name string) (path string, ok bool) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", false
+	}
+	found, err := filepath.Glob(filepath.Join(cache, "terrace", name, "*", name))
+	if err != nil || len(found) == 0 {
+		return "", false
+	}
+	slices.Sort(found)
+	return found[len(found)-1], true
 }
 
 func (s *s3Service) start(t testing.TB) {
