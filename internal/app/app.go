@@ -240,12 +240,13 @@ func (a *App) build(ctx context.Context) (http.Handler, func(context.Context), e
 			"instance", core.InstanceName(n.Stack, n.Environment), "serial", n.Serial, "known", n.Known, "entry", n.Entry)
 	}
 	rails := &guardrails.Service{Store: a.store, Bus: changes}
+	evaluator.Rails = rails
 	runService := &runs.Service{Store: a.store, Guardrails: rails, Wanted: evaluator, Source: sources, State: states, Seal: keyring, Bus: changes, Log: o.Log,
 		URL: a.URL, Grace: 5 * time.Minute, VerifyEvery: 10 * time.Second}
 	states.SetGuard(runService.Forgotten)
 	projectService := &projects.Service{Store: a.store, Source: sources, Wanted: evaluator, Seal: keyring, Bus: changes, Log: o.Log}
 	sandboxService := &sandboxes.Service{Store: a.store, Source: sources, Wanted: evaluator, Guardrails: rails, Projects: projectService, Runs: runService, Bus: changes, Log: o.Log}
-	projectService.BranchGone = sandboxService.BranchGone
+	projectService.BranchGone, rails.Misfits = sandboxService.BranchGone, projectService.GuardMisfits
 	previewService := &previews.Service{Store: a.store, Source: sources, Wanted: evaluator, Guardrails: rails, Projects: projectService, Runs: runService, Sandboxes: sandboxService,
 		Seal: keyring, Bus: changes, Log: o.Log, URL: a.URL}
 	sources.Login = previewService.Login

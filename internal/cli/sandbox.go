@@ -19,30 +19,36 @@ import (
 )
 
 func newSandboxCommand(s *settings) *cobra.Command {
-	c := &cobra.Command{Use: "sandbox", Short: "Sandboxes: create, list, shell, extend, destroy",
+	c := &cobra.Command{Use: "sandbox", Short: "Sandboxes: create, list, shell, set, extend, destroy",
 		Long: `A sandbox is your own copy of an environment, for one branch: with states, locks and secrets
 of its own, and an end. Every push to the branch is applied there. It feeds no promotion, and
 what is not in it is read from its base and never written.
 
 In a sandbox everything is named as in an environment: web@NAME.`}
-	c.AddCommand(newSandboxCreate(s), newSandboxList(s), newSandboxShell(s), newSandboxExtend(s), newSandboxDestroy(s))
+	c.AddCommand(newSandboxCreate(s), newSandboxList(s), newSandboxShell(s), newSandboxSet(s), newSandboxExtend(s), newSandboxDestroy(s))
 	return c
 }
 
 func newSandboxCreate(s *settings) *cobra.Command {
 	var ask wire.CreateSandbox
 	var lifetime, timeout time.Duration
+	var variables []string
 	var wait bool
 	c := &cobra.Command{Use: "create [NAME]", Short: "Make a sandbox, and apply the newest commit of a branch there", Args: cobra.MaximumNArgs(1),
 		Long: `Makes a copy of the base under the name of the sandbox, with the variables of the base, and
-applies the newest commit of the branch there; from then on, every push to it. The branch is
+applies the newest commit of the branch there; from then on, every push to it. With --var it
+has values of its own. The branch is
 the one that is checked out here, else the project's; the name comes from the branch. With
 --stacks only those are in the sandbox, and the outputs of others are the base's.
 
 Secrets are never the base's: terrace secret set NAME SECRET for this sandbox, or
 terrace secret set sandboxes SECRET for all sandboxes of the project.`,
-		Example: "  terrace sandbox create --base dev\n  terrace sandbox create ana-try --base staging --branch bigger-servers --stacks web --for 2h --wait",
+		Example: "  terrace sandbox create --base dev\n  terrace sandbox create ana-try --base staging --branch bigger-servers --stacks web --for 2h --wait\n  terrace sandbox create --base dev --var servers=1 --var 'zones=[\"a\"]'",
 		RunE: s.with(func(ctx context.Context, c *client.Client, project string, cmd *cobra.Command, args []string) error {
+			var err error
+			if ask.Variables, err = assignments(variables); err != nil {
+				return err
+			}
 			if ask.Branch == "" {
 				ask.Branch = workbench.Branch(ctx, ".")
 			}
@@ -82,6 +88,7 @@ terrace secret set sandboxes SECRET for all sandboxes of the project.`,
 	f.StringVar(&ask.Branch, "branch", "", "whose commits are applied (default: the one checked out here)")
 	f.StringSliceVar(&ask.Stacks, "stacks", nil, "only these stacks, separated by commas (default: all of the base)")
 	f.DurationVar(&lifetime, "for", 0, "how long it lasts (default 8h)")
+	f.StringArrayVar(&variables, "var", nil, "NAME=VALUE of a variable in the sandbox; JSON, unless its stack wants a string (repeatable)")
 	f.BoolVar(&wait, "wait", false, "show progress and wait until the first commit is applied")
 	f.DurationVar(&timeout, "timeout", 0, "give up waiting after this long (it goes on)")
 	return c
@@ -129,6 +136,56 @@ func newSandboxList(s *settings) *cobra.Command {
 				}
 			})
 		})}
+}
+
+// assignments reads NAME=VALUE.
+func assignments(all []string) (map[string]string, error) {
+	var out map[string]string
+	for _, text := range all {
+		name, value, ok := strings.Cut(text, "=")
+		if _, twice := out[name]; !ok || name == "" || twice {
+			return nil, usage(core.Errorf(core.Invalid, "--var %q: write NAME=VALUE, each name once", text))
+		}
+		if out == nil {
+			out = map[string]string{}
+		}
+		out[name] = value
+	}
+	return out, nil
+}
+
+func newSandboxSet(s *settings) *cobra.Command {
+	var variables []string
+	var ask wire.SetSandbox
+	var timeout time.Duration
+	var wait bool
+	c := &cobra.Command{Use: "set NAME", Short: "Give variables of a sandbox values of its own, and apply them", Args: cobra.ExactArgs(1),
+		Example: "  terrace sandbox set ana-try --var servers=3\n  terrace sandbox set ana-try --unset servers --wait",
+		RunE: s.with(func(ctx context.Context, c *client.Client, project string, cmd *cobra.Command, args []string) error {
+			var err error
+			if ask.Variables, err = assignments(variables); err != nil {
+				return err
+			}
+			if len(ask.Variables)+len(ask.Unset) == 0 {
+				return usage(core.Errorf(core.Invalid, "say what to set: --var NAME=VALUE, or --unset NAME"))
+			}
+			box, err := c.SetSandbox(ctx, project, args[0], ask)
+			if err != nil {
+				return err
+			}
+			if !wait || box.Rollout == "" {
+				return s.show(cmd, box, func(out io.Writer) {
+					_, _ = fmt.Fprintf(out, "%s applies its newest commit with that. Look: terrace variables STACK@%[1]s\n", box.Name)
+				})
+			}
+			return s.watch(ctx, c, cmd, box.Rollout, timeout)
+		})}
+	f := c.Flags()
+	f.StringArrayVar(&variables, "var", nil, "NAME=VALUE; JSON, unless its stack wants a string (repeatable)")
+	f.StringSliceVar(&ask.Unset, "unset", nil, "names whose value is the base's again, separated by commas")
+	f.BoolVar(&wait, "wait", false, "show progress and wait until it is applied")
+	f.DurationVar(&timeout, "timeout", 0, "give up waiting after this long (it goes on)")
+	return c
 }
 
 func newSandboxExtend(s *settings) *cobra.Command {

@@ -26,6 +26,11 @@ func (c *Client) ExtendSandbox(ctx context.Context, project, name string, ask wi
 	return post[wire.Sandbox](ctx, c, path("projects", project, "sandboxes", name, "extend"), ask)
 }
 
+// SetSandbox changes the variables that one has of its own.
+func (c *Client) SetSandbox(ctx context.Context, project, name string, ask wire.SetSandbox) (wire.Sandbox, error) {
+	return post[wire.Sandbox](ctx, c, path("projects", project, "sandboxes", name, "variables"), ask)
+}
+
 // DestroySandbox begins the end of one.
 func (c *Client) DestroySandbox(ctx context.Context, project, name string) (out wire.Sandbox, err error) {
 	err = c.do(ctx, request{method: "DELETE", path: path("projects", project, "sandboxes", name)}, nil, &out)

@@ -40,12 +40,15 @@ type Project struct {
 
 // Environment is an environment block.
 type Environment struct {
-	Name      string
-	After     []string
-	Bake      time.Duration
-	Queue     string // "newest" or "every"
-	Rollback  string // "manual" or "auto"
+	Name     string
+	After    []string
+	Bake     time.Duration
+	Queue    string // "newest" or "every"
+	Rollback string // "manual" or "auto"
+	// Secrets are all that runs receive, wherever they are kept; From says where those are
+	// that the server does not keep.
 	Secrets   []string
+	From      map[string]SecretFrom
 	Variables cty.Value // an object, never null
 
 	Approval   *Approval // nil when nobody has to approve
@@ -56,6 +59,14 @@ type Environment struct {
 	Parity     *ParityGate // nil when it may be as it likes
 	// Drift is how often what is there is compared with the states (rule 25); 0 is never.
 	Drift time.Duration
+}
+
+// SecretFrom is where a secret is that the server does not keep: in a file that is encrypted
+// with SOPS, relative to the root of the repository, or in a vault of the guardrails.
+type SecretFrom struct {
+	File, Vault string
+	Path        string // in a vault
+	Key         string // of the value, in the file or at the path
 }
 
 // Approval is who has to agree before an environment changes (rule 11).

@@ -25,8 +25,14 @@ type environment struct {
 	body   body
 	after  []item
 	values map[string]cty.Value // of Variables
+	layers map[string]string    // who says a value, where that is not the environment
 	places map[string]hcl.Range // of the values in the file
 	used   map[string]bool      // variables that some stack declares
+	// guarded are values of the guardrails: see Config.Under.
+	guarded map[string]GuardedValue
+	sops    []sopsBlock
+	// files are the encrypted files that secrets are in, with digests of their contents.
+	files map[string]string
 }
 
 func (l *load) project(top body) {
@@ -55,6 +61,7 @@ func (l *load) project(top body) {
 		cfg.Parallel = n
 	}
 	cfg.Parity = l.projectParity(b)
+	l.projectVariables(b)
 	if v := cfg.EngineVersion; v != "" {
 		if _, err := goversion.NewConstraint(v); err != nil {
 			l.error(b.rangeOf("engine_version"), fmt.Sprintf("%q is not a version constraint", v), "Write for example \"~> 1.12\" (any 1.x from 1.12 on) or \"1.12.6\" (exactly this one).")
@@ -91,7 +98,7 @@ func (l *load) environments(top body) {
 }
 
 func (l *load) environment(name string, b body) *environment {
-	e := &environment{body: b, places: map[string]hcl.Range{}, used: map[string]bool{}}
+	e := &environment{body: b, layers: map[string]string{}, places: map[string]hcl.Range{}, used: map[string]bool{}}
 	e.Environment = Environment{
 		Name:      name,
 		Bake:      l.duration(b, "bake", 0, l.ctx),
@@ -102,7 +109,9 @@ func (l *load) environment(name string, b body) *environment {
 	}
 	e.after = l.list(b, "after", l.ctx)
 	e.After = texts(e.after)
-	e.Secrets = l.secrets(b)
+	kept := l.secrets(b)
+	e.Secrets = texts(kept)
+	l.secretsElsewhere(e, kept)
 	l.environmentVariables(e)
 	for _, limit := range []struct {
 		name string
@@ -129,43 +138,6 @@ func (l *load) environment(name string, b body) *environment {
 	return e
 }
 
-func (l *load) environmentVariables(e *environment) {
-	expr := e.body.expr("variables")
-	e.values = map[string]cty.Value{}
-	if expr == nil {
-		return
-	}
-	for _, t := range expr.Variables() {
-		if t.RootName() == "environment" && nameAt(t, 1) == "variables" {
-			l.error(t.SourceRange(), "A variable cannot refer to variables", "The variables of an environment see environment.name only.")
-			return
-		}
-	}
-	before := len(l.diags)
-	l.references(expr, "variables", seesEnvironment)
-	if len(l.diags) > before {
-		return
-	}
-	ctx := l.ctx.NewChild()
-	ctx.Variables = map[string]cty.Value{"environment": cty.ObjectVal(map[string]cty.Value{"name": cty.StringVal(e.Name), "variables": cty.EmptyObjectVal})}
-	v, diags := evaluate(expr, ctx)
-	if diags.HasErrors() {
-		l.diags = append(l.diags, explain(diags, expr, ctx)...)
-		return
-	}
-	if t := v.Type(); v.IsNull() || !v.IsKnown() || !(t.IsObjectType() || t.IsMapType()) {
-		l.error(expr.Range(), `"variables" has the wrong type`, fmt.Sprintf("An object is needed, for example { servers = 2 }. This is %s.", friendlyType(t)))
-		return
-	}
-	e.values = v.AsValueMap()
-	if len(e.values) > 0 {
-		e.Variables = cty.ObjectVal(e.values)
-	} else {
-		e.values = map[string]cty.Value{}
-	}
-	l.items(expr, e.places)
-}
-
 // items records where the values of an object are written and reports names that
 // occur twice, of which HCL silently takes the last.
 func (l *load) items(expr hclsyntax.Expression, places map[string]hcl.Range) {
@@ -185,27 +157,6 @@ func (l *load) items(expr hclsyntax.Expression, places map[string]hcl.Range) {
 		}
 		places[name] = it.ValueExpr.Range()
 	}
-}
-
-// Names of secrets become environment variables of the engine; some of those decide
-// what is executed, or belong to Terrace.
-var (
-	secretRE         = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
-	reservedRE       = regexp.MustCompile(`^(PATH|HOME|SHELL|IFS|ENV|BASH_ENV|PWD|TMPDIR|LD_.*|DYLD_.*|GIT_.*|PYTHON.*|ANSIBLE_CONFIG|TERRACE_.*|TF_(CLI_.*|DATA_DIR|WORKSPACE|REATTACH_PROVIDERS|HTTP_.*|LOG.*|PLUGIN_.*|IN_AUTOMATION|INPUT))$`)
-	secretIsReserved = "This environment variable is set by Terrace or decides which programs run. Choose another name."
-)
-
-func (l *load) secrets(b body) []string {
-	items := l.list(b, "secrets", l.ctx)
-	for _, it := range items {
-		switch {
-		case !secretRE.MatchString(it.text):
-			l.error(it.rng, fmt.Sprintf("Invalid name of a secret %q", it.text), "It becomes an environment variable: use letters, digits and _, not starting with a digit, for example CLOUD_TOKEN. The value is set with terrace secret set and never written here.")
-		case reservedRE.MatchString(it.text):
-			l.error(it.rng, fmt.Sprintf("Reserved name of a secret %q", it.text), secretIsReserved)
-		}
-	}
-	return texts(items)
 }
 
 // DefaultExpiry is how long an approval counts where nobody says: over a weekend.

@@ -556,9 +556,9 @@ func TestVariablesOf(t *testing.T) {
 		got[v.Name] = v
 	}
 	for name, want := range map[string]Variable{
-		"servers":    {Value: json.RawMessage("1"), Where: "variables of environment dev"},
-		"network_id": {Value: json.RawMessage(`"net-1"`), Where: "inputs of stack web", From: []OutputOf{{"network", "id"}}},
-		"password":   {Sensitive: true, Where: "inputs of stack web", From: []OutputOf{{"database", "password"}}},
+		"servers":    {Value: json.RawMessage("1"), Where: "variables of environment dev", At: "terrace.hcl:28"},
+		"network_id": {Value: json.RawMessage(`"net-1"`), Where: "inputs of stack web", At: "terrace.hcl:37", From: []OutputOf{{"network", "id"}}},
+		"password":   {Sensitive: true, Where: "inputs of stack web", At: "terrace.hcl:38", From: []OutputOf{{"database", "password"}}},
 	} {
 		want.Name, want.Type = name, got[name].Type
 		if !reflect.DeepEqual(got[name], want) || want.Type == "" {

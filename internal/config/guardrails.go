@@ -14,13 +14,16 @@ const GuardrailsFile = "guardrails.hcl"
 // Guardrails are what no repository can weaken: they are kept on the server. The zero value
 // says nothing and forbids nothing. It is safe for concurrent use, and never changed.
 type Guardrails struct {
-	// Digest is that of every file, "" when there are no guardrails.
-	Digest string
+	// Digest is that of every file, "" when there are no guardrails. Version is which they are
+	// on a server, for people.
+	Digest  string
+	Version int64
 
 	Environments []GuardedEnvironment
 	Stacks       []GuardedStack
 	Allow        []Allow
 	Policies     []Policy
+	Vaults       []Vault
 	// Bundle is what files of policies say, by path.
 	Bundle map[string]string
 
@@ -33,12 +36,13 @@ type Guardrails struct {
 }
 
 // GuardedEnvironment is an environment block: what holds in every environment that Pattern
-// means. Of the Environment, what a repository decides alone (its order, its variables) is
-// not set.
+// means. Of the Environment, what a repository decides alone (its order, its secrets) is not
+// set, and what it gives variables is in Gives.
 type GuardedEnvironment struct {
 	Pattern  string
 	Projects []string // patterns; empty means all
 	Environment
+	Gives map[string]GuardedValue
 }
 
 // Covers reports whether it holds in an environment of a project.

@@ -37,6 +37,7 @@ func LoadGuardrailsFile(tree Tree, file string) (*Guardrails, hcl.Diagnostics) {
 		l.guardedStacks(top)
 		l.allows(top)
 		l.policies(top)
+		l.vaults(top)
 		l.seconds(top)
 	}
 	diags := l.all(l.file)
@@ -124,7 +125,8 @@ func (l *guardLoad) guardedEnvironments(top body) {
 	for _, block := range top.blocks["environment"] {
 		pattern, ok := l.pattern("environment", block)
 		b := l.read(block.Body, guardedEnvironmentSchema, block.DefRange())
-		e := GuardedEnvironment{Pattern: pattern, Projects: l.patterns(b, "projects"), Environment: l.environment(pattern, b).Environment}
+		e := GuardedEnvironment{Pattern: pattern, Projects: l.patterns(b, "projects"), Environment: l.environment(pattern, b).Environment,
+			Gives: l.guardedVariables(pattern, b)}
 		if e.Approval != nil {
 			l.known(e.Approval.From, block)
 		}

@@ -11,7 +11,7 @@ var guardedSettings = []string{"max_destroy", "max_replace", "approval", "window
 var guardedProtection = []string{"stateful", "immutable", "zero_downtime"}
 
 var guardrailsSchema = &blockSchema{Blocks: []*blockSchema{
-	guardedEnvironmentSchema, guardedStackSchema, allowSchema, policySchema, exceptionsSchema, skipSchema, sandboxesSchema, userSchema, groupSchema, roleSchema,
+	guardedEnvironmentSchema, guardedStackSchema, guardedVaultSchema, allowSchema, policySchema, exceptionsSchema, skipSchema, sandboxesSchema, userSchema, groupSchema, roleSchema,
 }}
 
 // pick is the part of a schema that has these names.
@@ -37,9 +37,26 @@ var guardedEnvironmentSchema = func() *blockSchema {
 	return &blockSchema{
 		Type: "environment", Label: "the environments, as a pattern", As: "PATTERN", Many: true,
 		Doc:   "What holds in every environment that the pattern means, beside what `terrace.hcl` says. With several blocks that mean an environment, each holds.",
-		Attrs: append([]attrSchema{inProjects}, attrs...), Blocks: blocks,
+		Attrs: append([]attrSchema{inProjects, guardedVariablesSchema}, attrs...), Blocks: blocks,
 	}
 }()
+
+var guardedVariablesSchema = attrSchema{Name: "variables", Type: "object", Default: "{}",
+	Doc: "Values of variables, which win over all that a repository says. Each reaches every stack that declares a variable of that name. Of several blocks that mean an environment, the last one that gives a variable decides."}
+
+var guardedVaultSchema = &blockSchema{
+	Type: "vault", Label: "the vault", Many: true,
+	Doc: "A Vault or OpenBao that the server reads secrets of environments from. A `vault` block in `terrace.hcl` names it. The server logs in with what is stored for the environment: `terrace secret set ENVIRONMENT TERRACE_VAULT_NAME_TOKEN`, or `…_ROLE_ID` and `…_SECRET_ID`.",
+	Attrs: []attrSchema{
+		{Name: "address", Type: "string", Required: true, Doc: "`https://HOST:PORT`. The server sends its token nowhere else, also when it is redirected."},
+		{Name: "namespace", Type: "string", Doc: "The namespace of all that is asked."},
+		{Name: "auth", Type: "string", Default: `"token"`, Values: []string{"token", "approle"}, Doc: "How the server logs in."},
+		{Name: "mount", Type: "string", Default: `"approle"`, Doc: "Where the vault has AppRole, below `auth/`."},
+		{Name: "ca", Type: "string", Doc: "Certificates (PEM) that the vault's is checked with, instead of the machine's."},
+		{Name: "paths", Type: "list of patterns", Required: true, Sees: seesPlace, Doc: "What may be read, for example `[\"kv/data/${project.name}/${environment.name}/*\"]`. `*` stands for any text. `environment.name` is that of the environment whose credentials are used: for what is stored for all sandboxes, `sandboxes`."},
+		inProjects, inEnvironments,
+	},
+}
 
 var guardedStackSchema = func() *blockSchema {
 	attrs, _ := stackSchema.pick(guardedProtection...)

@@ -57,6 +57,16 @@ func (c *Config) Inputs(stack, env string, s Scope) (Inputs, error) {
 		}
 		maps.Copy(values, own)
 	}
+	var ps problems
+	checkGuarded(&ps, st, e, p)
+	if err := misfit(&ps, "what the guardrails give "+instance(st, e)+" does not fit"); err != nil {
+		return Inputs{}, err
+	}
+	for name, g := range e.guarded {
+		if p.takes(name) {
+			values[name] = g.Value
+		}
+	}
 	for name, v := range values {
 		plain, paths := v.UnmarkDeepWithPaths()
 		if len(paths) > 0 {
@@ -93,6 +103,14 @@ func union(list []string, output string, outputs cty.Value) []string {
 	list = append(list, add...)
 	slices.Sort(list)
 	return slices.Compact(list)
+}
+
+func unmarshal(text []byte) (cty.Value, error) {
+	t, err := ctyjson.ImpliedType(text)
+	if err != nil {
+		return cty.NilVal, err
+	}
+	return ctyjson.Unmarshal(text, t)
 }
 
 func marshal(v cty.Value) (json.RawMessage, error) {

@@ -12,8 +12,10 @@ type Variable struct {
 	// Value is JSON; nil where it is sensitive, is the code's own default, or is not known.
 	Value     json.RawMessage
 	Sensitive bool
-	// Where the value is written, for people; Default when it is the code's own.
+	// Where the value is written, for people, and At in which file and line; Default when it
+	// is the code's own.
 	Where   string
+	At      string
 	From    []OutputOf
 	Default bool
 }
@@ -32,9 +34,9 @@ func (c *Config) VariablesOf(stack, env string, s Scope) ([]Variable, error) {
 	var out []Variable
 	for _, name := range p.module.names {
 		declared := p.module.variables[name]
-		v := Variable{Name: name, Type: typeexpr.TypeString(declared.typ), Where: "default in " + p.instance.Path, Default: true, Sensitive: declared.sensitive}
+		v := Variable{Name: name, Type: typeexpr.TypeString(declared.typ), Where: "default in " + p.instance.Path, At: lineOf(inFolder(p.instance.Path, declared.rng)), Default: true, Sensitive: declared.sensitive}
 		if r, ok := resolved[name]; ok {
-			v.Where, v.From, v.Default = r.Where, r.From, false
+			v.Where, v.At, v.From, v.Default = r.Where, r.At, r.From, false
 			v.Sensitive = v.Sensitive || r.Secret || r.Value.ContainsMarked()
 			if plain, _ := r.Value.UnmarkDeep(); !v.Sensitive && plain.IsWhollyKnown() {
 				if v.Value, err = marshal(plain); err != nil {

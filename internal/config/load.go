@@ -38,11 +38,14 @@ type load struct {
 	index    *index
 	found    map[string]hcl.Range // discovered folders → the glob that matched
 	projects []body
-	parity   body // of the project
-	envs     []*environment
-	stacks   map[string]*stack
-	names    []string // of stacks, sorted
-	cfg      *Config
+	// shared are the variables of the project block.
+	shared       hclsyntax.Expression
+	sharedPlaces map[string]hcl.Range
+	parity       body // of the project
+	envs         []*environment
+	stacks       map[string]*stack
+	names        []string // of stacks, sorted
+	cfg          *Config
 }
 
 // loaded is what a Config keeps of its loading.
@@ -52,7 +55,8 @@ type loaded struct {
 	ctx    *hcl.EvalContext // functions only
 	envs   map[string]*environment
 	stacks map[string]*stack
-	order  []string // all stacks, each after those it uses
+	order  []string             // all stacks, each after those it uses
+	shared hclsyntax.Expression // variables of the project
 	// sandbox is set in the configuration of one: see Config.InSandbox.
 	sandbox *core.Sandbox
 }
@@ -81,6 +85,7 @@ func (l *Loader) Load(tree Tree, root string) (*Config, hcl.Diagnostics) {
 		return nil, ld.all(ld.file)
 	}
 	ld.policies()
+	ld.secretFiles()
 	ld.stackBlocks(top)
 	ld.stackOrder()
 	ld.places()
@@ -131,7 +136,7 @@ func (l *load) name(kind string, b *hclsyntax.Block) bool {
 }
 
 func (l *load) finish() {
-	l.cfg.loaded = loaded{tree: l.tree, root: l.root, ctx: l.ctx, envs: map[string]*environment{}, stacks: l.stacks}
+	l.cfg.loaded = loaded{tree: l.tree, root: l.root, ctx: l.ctx, envs: map[string]*environment{}, stacks: l.stacks, shared: l.shared}
 	for _, e := range l.envs {
 		l.cfg.envs[e.Name] = e
 		l.cfg.Environments = append(l.cfg.Environments, e.Environment)

@@ -21,10 +21,14 @@ func (c *Config) InSandbox(s core.Sandbox) (*Config, error) {
 		return nil, core.Errorf(core.Invalid, "the base of the sandbox %s, environment %q, is not in this commit; it has %s", s.Name, s.Base, listed(c.environmentNames(), 12))
 	}
 	e := *base
-	e.Environment = Environment{Name: s.Name, Queue: "newest", Rollback: "manual", Secrets: base.Secrets, Variables: base.Variables}
+	e.Environment = Environment{Name: s.Name, Queue: "newest", Rollback: "manual", Secrets: base.Secrets, From: base.From}
 	e.after = nil
-	if err := c.renamed(&e); err != nil {
+	if err := c.rename(&e); err != nil {
 		return nil, err
+	}
+	c.give(&e, base, s)
+	if e.Variables = cty.EmptyObjectVal; len(e.values) > 0 {
+		e.Variables = cty.ObjectVal(e.values)
 	}
 	out := &Config{Project: c.Project, Environments: []Environment{e.Environment}, loaded: c.loaded}
 	// A backend of the stack's own would be the base's.
@@ -62,22 +66,4 @@ func (c *Config) backend(st *stack, e *environment) map[string]json.RawMessage {
 		return nil
 	}
 	return st.backends[e.index]
-}
-
-// renamed evaluates the variables of an environment again, under its other name.
-func (c *Config) renamed(e *environment) error {
-	expr := e.body.expr("variables")
-	if expr == nil {
-		return nil
-	}
-	ctx := c.ctx.NewChild()
-	ctx.Variables = map[string]cty.Value{"environment": cty.ObjectVal(map[string]cty.Value{"name": cty.StringVal(e.Name), "variables": cty.EmptyObjectVal})}
-	v, diags := evaluate(expr, ctx)
-	if diags.HasErrors() || v.IsNull() || !v.IsWhollyKnown() || !v.CanIterateElements() {
-		return core.Errorf(core.Invalid, "the variables of the base cannot be evaluated with the name of the sandbox, %s: %w", e.Name, diags)
-	}
-	if e.values = v.AsValueMap(); len(e.values) > 0 {
-		e.Variables = cty.ObjectVal(e.values)
-	}
-	return nil
 }

@@ -50,6 +50,7 @@ func (b *blockSchema) block(name string) *blockSchema {
 var (
 	seesEnvironment = []string{"environment"}
 	seesBackend     = []string{"environment", "stack"}
+	seesPlace       = []string{"project", "environment"}
 	seesInputs      = []string{"environment", "release", "sandbox", "stack"}
 	seesAfter       = []string{"environment", "release", "sandbox", "stack", "output"}
 )
@@ -68,6 +69,7 @@ var projectSchema = &blockSchema{
 		{Name: "policies", Type: "list of globs", Default: "[]", Doc: "Rego files that judge every plan, with the conventions of conftest: `deny`, `violation` and `warn`. Each pattern has to match a file whose name ends with `.rego`; those that end with `_test.rego` have tests and judge nothing. See [policies](policies.md)."},
 		{Name: "policy_namespaces", Type: "list of packages", Default: `["main"]`, Doc: "The packages of the policies whose rules judge."},
 		{Name: "parallel", Type: "number", Default: "10", Doc: "How many runs of one stage may be active at once, at least 1."},
+		{Name: "variables", Type: "object", Default: "{}", Sees: seesEnvironment, Doc: "Variables of every environment; those of an environment win over them. Expressions see `environment.name` only. See [variables](../how-to/variables.md)."},
 	},
 	Blocks: []*blockSchema{parityRulesSchema},
 }
@@ -81,12 +83,29 @@ var environmentSchema = &blockSchema{
 		{Name: "queue", Type: "string", Default: `"newest"`, Values: []string{"newest", "every"}, Doc: "`newest`: a newer release overtakes those that wait. `every`: each commit goes through, in order."},
 		{Name: "rollback", Type: "string", Default: `"manual"`, Values: []string{"manual", "auto"}, Doc: "`auto`: a definite verification failure starts a rollback."},
 		{Name: "drift", Type: "duration", Default: `"0s"`, Doc: "How often what is there is compared with the states, for example `\"6h\"`, while no release is on its way through. `\"0s\"`: only when somebody asks. That of the release that is there counts. See [drift](../how-to/drift.md)."},
-		{Name: "secrets", Type: "list of names", Default: "[]", Doc: "Secrets that runs here receive as environment variables. Names only: the values are kept on the server, per environment."},
-		{Name: "variables", Type: "object", Default: "{}", Sees: seesEnvironment, Doc: "Each reaches every stack that declares a variable of that name. Var files and inputs win over it. Expressions see `environment.name` only."},
+		{Name: "secrets", Type: "list of names", Default: "[]", Doc: "Secrets that runs here receive as environment variables. Names only: the values are kept on the server, per environment. For those that are kept elsewhere there are `sops` and `vault` blocks. See [secrets](../how-to/secrets.md)."},
+		{Name: "variables", Type: "object", Default: "{}", Sees: seesEnvironment, Doc: "Each reaches every stack that declares a variable of that name. Var files, inputs and the guardrails win over it. Expressions see `environment.name` only. See [variables](../how-to/variables.md)."},
 		{Name: "max_destroy", Type: "number", Doc: "A stage that would destroy more resources needs an approval."},
 		{Name: "max_replace", Type: "number", Doc: "A stage that would replace more resources needs an approval."},
 	},
-	Blocks: []*blockSchema{approvalSchema, windowSchema, freezeSchema, parityGateSchema},
+	Blocks: []*blockSchema{sopsSchema, vaultSchema, approvalSchema, windowSchema, freezeSchema, parityGateSchema},
+}
+
+var sopsSchema = &blockSchema{
+	Type: "sops", Many: true,
+	Doc: "Secrets in a file of the repository that is encrypted with SOPS for an age key. The server opens it with the key that was stored for the environment (`terrace secret set ENVIRONMENT SOPS_AGE_KEY`), which no run gets.",
+	Attrs: []attrSchema{
+		{Name: "file", Type: "string", Required: true, Sees: seesEnvironment, Doc: "The file, relative to terrace.hcl: `.yaml`, `.json` or `.env`, for example `\"secrets/${environment.name}.sops.yaml\"`."},
+		{Name: "secrets", Type: "list of names or object", Required: true, Doc: "Which secrets runs receive from it: names of values at the top of the file, or an object of names with the places of values, `{ DB_PASSWORD = \"database.password\" }`."},
+	},
+}
+
+var vaultSchema = &blockSchema{
+	Type: "vault", Label: "the vault, as in the guardrails", Many: true,
+	Doc: "Secrets in a Vault or OpenBao. Where it is, how the server logs in and which paths may be read is in the guardrails; here is only what is wanted.",
+	Attrs: []attrSchema{
+		{Name: "secrets", Type: "object", Required: true, Sees: seesEnvironment, Doc: "Names of secrets that runs receive, with where each is, `PATH#KEY`: `{ DB_PASSWORD = \"kv/data/shop/${environment.name}#password\" }`. The path is that of the API: with version 2 of the key/value store, `data/` follows the mount."},
+	},
 }
 
 var approvalSchema = &blockSchema{

@@ -19,6 +19,7 @@ type settings struct {
 	State    string                     `json:"state"`
 	Backend  map[string]json.RawMessage `json:"backend,omitempty"`
 	Secrets  []string                   `json:"secrets,omitempty"`
+	From     map[string]string          `json:"secrets_from,omitempty"`
 	VarFiles []string                   `json:"var_files,omitempty"`
 	Playbook string                     `json:"playbook,omitempty"`
 	After    []string                   `json:"after,omitempty"`
@@ -33,7 +34,7 @@ func (c *Config) InstanceDigest(stack, env string) string {
 	if err != nil {
 		return ""
 	}
-	s := settings{State: c.Project.State, Backend: c.backend(st, e), Secrets: e.Secrets, VarFiles: p.instance.VarFiles, Playbook: p.instance.Playbook}
+	s := settings{State: c.Project.State, Backend: c.backend(st, e), Secrets: e.Secrets, From: e.secretsFrom(), VarFiles: p.instance.VarFiles, Playbook: p.instance.Playbook}
 	if !st.Discovered {
 		c.afterSettings(&s, st, e, p)
 	}

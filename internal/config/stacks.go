@@ -114,7 +114,7 @@ func (l *load) stack(name string, b body) *stack {
 	}
 	for _, block := range b.blocks["ansible"] {
 		a := l.read(block.Body, ansibleSchema, block.DefRange())
-		st.ansible = &ansibleBlock{body: a, secrets: l.secrets(a), check: l.boolean(a, "check", l.ctx), within: l.duration(a, "within", 5*time.Minute, l.ctx)}
+		st.ansible = &ansibleBlock{body: a, secrets: texts(l.secrets(a)), check: l.boolean(a, "check", l.ctx), within: l.duration(a, "within", 5*time.Minute, l.ctx)}
 	}
 	for _, block := range b.blocks["verify"] {
 		v := l.read(block.Body, verifySchema, block.DefRange())

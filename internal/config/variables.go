@@ -145,7 +145,7 @@ func (l *load) variables() {
 			g, ok := l.given(name, e, p, inputs, st)
 			switch {
 			case ok:
-				l.checkValue(st, e, p, name, v, g)
+				checkValue(&l.problems, instance(st, e), p.instance.Path, name, v, g)
 			case v.required && allInputs:
 				l.at(instance(st, e), hcl.DiagError, inFolder(p.instance.Path, v.rng), fmt.Sprintf("No value for variable %q", name),
 					fmt.Sprintf("Stack %q declares it without a default.", st.Name),
@@ -212,12 +212,12 @@ func (st *stack) inputRange(name string) hcl.Range {
 	return st.body.rangeOf("inputs")
 }
 
-func (l *load) checkValue(st *stack, e *environment, p *place, name string, v *variable, g given) {
-	where := instance(st, e)
-	declared := fmt.Sprintf("%s:%d", path.Join(p.instance.Path, v.rng.Filename), v.rng.Start.Line)
+// checkValue checks a value for a variable of a root module in folder, at an instance.
+func checkValue(ps *problems, where, folder, name string, v *variable, g given) {
+	declared := fmt.Sprintf("%s:%d", path.Join(folder, v.rng.Filename), v.rng.Start.Line)
 	if g.value.IsKnown() && g.value.IsNull() {
 		if !v.nullable && v.required {
-			l.at(where, hcl.DiagError, g.rng, fmt.Sprintf("Variable %q cannot be null", name), fmt.Sprintf("%s declares it with nullable = false.", declared), "")
+			ps.at(where, hcl.DiagError, g.rng, fmt.Sprintf("Variable %q cannot be null", name), fmt.Sprintf("%s declares it with nullable = false.", declared), "")
 		}
 		return
 	}
@@ -229,7 +229,7 @@ func (l *load) checkValue(st *stack, e *environment, p *place, name string, v *v
 		val = v.defaults.Apply(val)
 	}
 	if _, err := convert.Convert(val, v.typ); err != nil {
-		l.at(where, hcl.DiagError, g.rng, fmt.Sprintf("The wrong type for variable %q", name),
+		ps.at(where, hcl.DiagError, g.rng, fmt.Sprintf("The wrong type for variable %q", name),
 			fmt.Sprintf("%s declares it as %s, and this is %s: %s.", declared, typeexpr.TypeString(v.typ), friendlyType(g.value.Type()), pathError(err)), "")
 	}
 }
@@ -273,7 +273,8 @@ func (l *load) unusedVariables() {
 	if broken || len(l.names) == 0 {
 		return
 	}
-	referenced := l.referencedVariables()
+	referenced := referencedVariables(l.stacks)
+	warned := map[hcl.Range]bool{} // the project's are in every environment
 	var names []string
 	for n := range declared {
 		names = append(names, n)
@@ -282,9 +283,10 @@ func (l *load) unusedVariables() {
 	for _, e := range l.envs {
 		for name := range e.values {
 			rng, ok := e.places[name]
-			if !ok || e.used[name] || declared[name] || referenced[name] || referenced[""] {
+			if !ok || e.used[name] || declared[name] || referenced[name] || referenced[""] || warned[rng] {
 				continue
 			}
+			warned[rng] = true
 			l.warning(rng, fmt.Sprintf("Variable %q reaches no stack", name), fmt.Sprintf("No stack declares a variable of that name, and no expression refers to environment.variables.%s.%s", name, didYouMean(name, names)))
 		}
 	}
@@ -292,10 +294,9 @@ func (l *load) unusedVariables() {
 
 // referencedVariables are the names in environment.variables.NAME in any expression;
 // "" when one refers to all of them.
-func (l *load) referencedVariables() map[string]bool {
+func referencedVariables(stacks map[string]*stack) map[string]bool {
 	out := map[string]bool{}
-	for _, name := range l.names {
-		st := l.stacks[name]
+	for _, st := range stacks {
 		for _, expr := range st.expressions() {
 			for _, t := range expr.Variables() {
 				if t.RootName() == "environment" && (len(t) < 2 || nameAt(t, 1) == "variables") {

@@ -10,12 +10,14 @@ import (
 // belongs to a project, its states, locks, secrets, leases and releases, is then the
 // sandbox's alone; only outputs of stacks that it does not have are read from the base.
 type Sandbox struct {
-	Of      string    `json:"of"`   // the project
-	Name    string    `json:"name"` // of the sandbox, and of its environment
-	Base    string    `json:"base"` // environment of the project
-	Owner   string    `json:"owner"`
-	Stacks  []string  `json:"stacks,omitempty"` // empty means all of the base
-	Expires time.Time `json:"expires"`
+	Of     string   `json:"of"`   // the project
+	Name   string   `json:"name"` // of the sandbox, and of its environment
+	Base   string   `json:"base"` // environment of the project
+	Owner  string   `json:"owner"`
+	Stacks []string `json:"stacks,omitempty"` // empty means all of the base
+	// Variables are values of its own, over those of the base: texts, or JSON.
+	Variables map[string]string `json:"variables,omitempty"`
+	Expires   time.Time         `json:"expires"`
 	// Ending is when its destruction was asked for, zero while it lives; EndedBy by whom, and
 	// Why. Retry is when a destruction that failed is tried again.
 	Ending  time.Time `json:"ending,omitzero"`

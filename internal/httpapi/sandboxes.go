@@ -34,7 +34,7 @@ func (a *API) sandboxRoutes(r *routes) {
 		if err := may(ctx, core.RoleDeveloper, in.Project, in.Body.Base); err != nil {
 			return nil, err
 		}
-		ask := sandboxes.Ask{Project: in.Project, Name: in.Body.Name, Base: in.Body.Base, Branch: in.Body.Branch, Stacks: in.Body.Stacks}
+		ask := sandboxes.Ask{Project: in.Project, Name: in.Body.Name, Base: in.Body.Base, Branch: in.Body.Branch, Stacks: in.Body.Stacks, Variables: in.Body.Variables}
 		var err error
 		if in.Body.For != "" {
 			if ask.For, err = duration(in.Body.For, "8h"); err != nil {
@@ -64,6 +64,17 @@ func (a *API) sandboxRoutes(r *routes) {
 			return nil, err
 		}
 		p, err := a.Sandboxes.Extend(ctx, by(ctx), in.Project, in.Sandbox, span)
+		if err != nil {
+			return nil, err
+		}
+		return a.sandbox(ctx, p)
+	})
+	type set struct {
+		SandboxPath
+		Body wire.SetSandbox
+	}
+	add(r, operators, http.MethodPost, onSandbox+"/variables", "set-sandbox", "Change the variables that a sandbox has of its own, and apply its newest commit with them", func(ctx context.Context, in *set) (*body[wire.Sandbox], error) {
+		p, err := a.Sandboxes.Set(ctx, by(ctx), in.Project, in.Sandbox, in.Body.Variables, in.Body.Unset)
 		if err != nil {
 			return nil, err
 		}

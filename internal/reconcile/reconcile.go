@@ -42,9 +42,9 @@ type Reconciler struct {
 type worker struct {
 	*Reconciler
 	project string
-	memo    map[string]map[string]wanted.Wanted // stage → stack
-	bakes   map[string]*accrual                 // stage
-	renames map[string][]map[string]string      // stage → of releases that were skipped: stack → its name before
+	memo    map[string]map[string]asked    // stage → stack
+	bakes   map[string]*accrual            // stage
+	renames map[string][]map[string]string // stage → of releases that were skipped: stack → its name before
 }
 
 // Run works until ctx ends, and returns when every worker has.
@@ -82,7 +82,7 @@ func (r *Reconciler) follow(ctx context.Context, projects []core.Project, known 
 		}
 		workerCtx, cancel := context.WithCancel(ctx)
 		known[p.Name] = cancel
-		w := &worker{Reconciler: r, project: p.Name, memo: map[string]map[string]wanted.Wanted{}, bakes: map[string]*accrual{}, renames: map[string][]map[string]string{}}
+		w := &worker{Reconciler: r, project: p.Name, memo: map[string]map[string]asked{}, bakes: map[string]*accrual{}, renames: map[string][]map[string]string{}}
 		r.workers.Go(func() { w.loop(workerCtx) })
 	}
 	for name, cancel := range known {

@@ -309,17 +309,25 @@ func (w *worker) wants(s *snapshot, cfg *config.Config, environment string) []co
 	return cfg.Instances(environment)
 }
 
+// asked is what a release wants of an instance, under these guardrails.
+type asked struct {
+	wanted.Wanted
+	rails string
+}
+
 // answer evaluates an instance, once in a stage: it is asked for when the upstreams
-// are done, so what the release wants of it does not change any more. Whether that is
-// what is applied is looked at each time.
+// are done, so what the release wants of it does not change any more, but for what the
+// guardrails give it while it is not done. Whether that is what is applied is looked at each
+// time.
 func (w *worker) answer(ctx context.Context, s *snapshot, cfg *config.Config, ro core.Rollout, st core.Stage, stack string, content func() (source.Content, error), state core.InstanceState) (promotion.Need, error) {
 	wants, ok := w.memo[st.ID][stack]
-	if !ok {
+	if !ok || wants.rails != s.rails.Digest && wants.Digest != state.Digest {
 		c, err := content()
 		if err != nil {
 			return "", err
 		}
-		wants, err = w.Wanted.Instance(ctx, s.project, ro.Release, cfg, st.Environment, stack, c)
+		wants.rails = s.rails.Digest
+		wants.Wanted, err = w.Wanted.Instance(ctx, s.project, ro.Release, cfg, st.Environment, stack, c)
 		switch {
 		case core.CodeOf(err) == core.Invalid:
 			// The release cannot be evaluated here. A run will say so, with the message.
@@ -328,7 +336,7 @@ func (w *worker) answer(ctx context.Context, s *snapshot, cfg *config.Config, ro
 			return "", err
 		}
 		if w.memo[st.ID] == nil {
-			w.memo[st.ID] = map[string]wanted.Wanted{}
+			w.memo[st.ID] = map[string]asked{}
 		}
 		w.memo[st.ID][stack] = wants
 	}

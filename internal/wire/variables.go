@@ -16,6 +16,7 @@ type Variable struct {
 	Value     json.RawMessage `json:"value,omitempty" doc:"not there when it is sensitive, or the code's own default"`
 	Sensitive bool            `json:"sensitive,omitempty"`
 	Source    string          `json:"source" doc:"where the value is written"`
+	At        string          `json:"at,omitempty" doc:"its file and line"`
 	From      []string        `json:"from,omitempty" doc:"outputs of other instances that it is made of"`
 	Default   bool            `json:"default,omitempty" doc:"it is the code's own default"`
 }

@@ -25,20 +25,17 @@ type Service struct {
 
 var secretRE = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 
-// maxSecret bounds a secret's value, in bytes.
-const maxSecret = 64 << 10
-
 // SetSecret stores a value for an environment. The name becomes an environment
 // variable of runs.
 func (s *Service) SetSecret(ctx context.Context, by, project, environment, name string, value []byte) error {
 	if err := core.CheckName("environment", strings.TrimSuffix(environment, core.PreviewSecretsOf(""))); err != nil {
 		return err
 	}
-	if !secretRE.MatchString(name) || strings.HasPrefix(name, "TF_") && !strings.HasPrefix(name, "TF_VAR_") || strings.HasPrefix(name, "TERRACE_") {
+	if !secretRE.MatchString(name) || strings.HasPrefix(name, "TF_") && !strings.HasPrefix(name, "TF_VAR_") || strings.HasPrefix(name, "TERRACE_") && !core.IsVaultCredential(name) {
 		return core.Errorf(core.Invalid, "%q cannot name a secret: it becomes an environment variable, so use letters, digits and _, and neither TF_ (but TF_VAR_) nor TERRACE_ in front", name)
 	}
-	if len(value) == 0 || len(value) > maxSecret {
-		return core.Errorf(core.Invalid, "the value of %s has %d bytes; 1 to %d are possible", name, len(value), maxSecret)
+	if len(value) == 0 || len(value) > runs.MaxSecret {
+		return core.Errorf(core.Invalid, "the value of %s has %d bytes; 1 to %d are possible", name, len(value), runs.MaxSecret)
 	}
 	sealed, err := s.Seal.Seal(runs.SecretPurpose(project, environment, name), value)
 	if err != nil {

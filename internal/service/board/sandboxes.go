@@ -45,7 +45,7 @@ func (s *Service) Sandbox(ctx context.Context, p core.Project) (out wire.Sandbox
 
 func sandbox(tx core.Tx, p core.Project) (wire.Sandbox, error) {
 	b := p.Sandbox
-	out := wire.Sandbox{Name: b.Name, Project: b.Of, Base: b.Base, Branch: p.Branch, Owner: b.Owner, Stacks: b.Stacks, Created: p.Created, Expires: b.Expires, Key: p.Name,
+	out := wire.Sandbox{Name: b.Name, Project: b.Of, Base: b.Base, Branch: p.Branch, Owner: b.Owner, Stacks: b.Stacks, Variables: b.Variables, Created: p.Created, Expires: b.Expires, Key: p.Name,
 		Status: "new", Reason: p.CheckError}
 	if out.Stacks == nil {
 		out.Stacks = []string{}

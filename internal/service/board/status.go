@@ -174,6 +174,10 @@ func (s *Service) Status(ctx context.Context, project string, why bool) (wire.St
 			if kind := cfg.OwnBackend(in.Stack, env.Name); kind != "" && cell.Backend == "" {
 				cell.Backend, cell.BackendType = "stack", kind
 			}
+			if changed := s.Wanted.Outdated(cfg, env.Name, in.Stack, r.instances[[2]string{in.Stack, env.Name}].Components); len(changed) > 0 && cell.State == "up_to_date" {
+				cell.State = "behind"
+				cell.Reason = "the guardrails give " + strings.Join(changed, ", ") + " another value since; the next rollout applies it: terrace rollout start"
+			}
 			if why {
 				cell.Why, out.Warnings = s.why(ctx, r, cfg, env.Name, in.Stack, contents[in.Stack], &cell), append(out.Warnings, warnings(contents[in.Stack])...)
 			}

@@ -37,7 +37,7 @@ func (s *Service) Variables(ctx context.Context, project, environment, stack, re
 	}
 	out := wire.Variables{Instance: core.InstanceName(stack, environment), Release: Release(release), Variables: []wire.Variable{}}
 	for _, v := range all {
-		w := wire.Variable{Name: v.Name, Type: v.Type, Value: v.Value, Sensitive: v.Sensitive, Source: v.Where, Default: v.Default}
+		w := wire.Variable{Name: v.Name, Type: v.Type, Value: v.Value, Sensitive: v.Sensitive, Source: v.Where, At: v.At, Default: v.Default}
 		for _, o := range v.From {
 			from := environment
 			if p.Sandbox != nil && !p.Sandbox.Has(o.Stack) {

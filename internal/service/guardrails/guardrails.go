@@ -16,6 +16,9 @@ import (
 type Service struct {
 	Store core.Store
 	Bus   *bus.Bus
+	// Misfits says of which projects the newest release cannot take the values that the
+	// newest guardrails give variables; nil asks nobody.
+	Misfits func(context.Context) ([]string, error)
 
 	mu      sync.Mutex
 	version int64 // of read
@@ -47,6 +50,7 @@ func (s *Service) In(tx core.Tx) (*config.Guardrails, error) {
 		return nil, core.Errorf(core.Internal, "version %d of the guardrails is not understood by this Terrace, so nothing goes on; an administrator whose token has the role admin itself sets them anew (terrace guardrails set):\n%s",
 			version, config.Render(diags, tree, false))
 	}
+	read.Version = version
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if version > s.version {

@@ -98,6 +98,14 @@ func (s *Service) Set(ctx context.Context, by string, files map[string]string, o
 	if err == nil && stored {
 		s.Bus.Changed("") // every project is judged anew
 	}
+	if err == nil && s.Misfits != nil && g.GivesVariables() {
+		// No more than a warning: a repository must not be able to keep guardrails out.
+		misfits, err := s.Misfits(ctx)
+		if err != nil {
+			return set, warnings, err
+		}
+		warnings = append(warnings, misfits...)
+	}
 	return set, warnings, err
 }
 

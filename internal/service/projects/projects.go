@@ -322,9 +322,11 @@ func (s *Service) record(ctx context.Context, p core.Project, head, by string) e
 			continue
 		}
 		f := found{release: core.Release{Project: p.Name, Commit: c.Hash, Author: c.Author, Committer: c.Committer, Message: c.Message, Committed: c.Time, Barrier: barrier(c.Message)}}
-		f.cfg, err = s.Wanted.Config(ctx, p, c.Hash)
+		if f.cfg, err = s.Wanted.Config(ctx, p, c.Hash); err == nil {
+			err = f.cfg.GuardProblems()
+		}
 		if core.CodeOf(err) == core.Invalid {
-			f.release.Invalid = core.MessageOf(err)
+			f.cfg, f.release.Invalid = nil, core.MessageOf(err)
 		} else if err != nil {
 			return err
 		}
@@ -404,6 +406,41 @@ func NewestValid(tx core.Tx, project string) (core.Release, error) {
 		}
 	}
 	return core.Release{}, core.Errorf(core.Conflict, "%s has no release whose configuration holds; push one", project)
+}
+
+// GuardMisfits says of which projects the newest release cannot take the values that the
+// guardrails give its variables, and why.
+func (s *Service) GuardMisfits(ctx context.Context) (out []string, err error) {
+	newest := map[string]core.Release{}
+	var all []core.Project
+	if err := s.Store.View(ctx, func(tx core.Tx) error {
+		if all, err = tx.Projects(); err != nil {
+			return err
+		}
+		for _, p := range all {
+			release, err := NewestValid(tx, p.Name)
+			if err != nil && core.CodeOf(err) != core.Conflict {
+				return err
+			}
+			newest[p.Name] = release
+		}
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	for _, p := range all {
+		if newest[p.Name].Commit == "" {
+			continue
+		}
+		cfg, err := s.Wanted.Config(ctx, p, newest[p.Name].Commit)
+		if err == nil {
+			err = cfg.GuardProblems()
+		}
+		if err != nil {
+			out = append(out, fmt.Sprintf("release %d of %s: %s", newest[p.Name].Number, p.Name, core.MessageOf(err)))
+		}
+	}
+	return out, nil
 }
 
 // known returns the commits that are releases, and those deployed in an environment.

@@ -52,8 +52,18 @@ func (s *Service) Start(ctx context.Context, by, project, ref string) (core.Roll
 	if err != nil {
 		return core.Rollout{}, err
 	}
+	if err := cfg.GuardProblems(); err != nil {
+		return core.Rollout{}, err
+	}
 	var rollout core.Rollout
 	err = s.Store.Update(ctx, func(tx core.Tx) error {
+		if release.Invalid != "" {
+			// What did not hold were values of the guardrails, and they fit now.
+			if err := tx.SetReleaseInvalid(project, release.Commit, ""); err != nil {
+				return err
+			}
+			release.Invalid = ""
+		}
 		open, err := tx.Rollouts(project, true, 0)
 		if err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
@@ -225,6 +226,10 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 	if err != nil {
 		return next, err
 	}
+	outdated, err := s.outdated(ctx, project, run)
+	if err != nil {
+		return next, err
+	}
 	err = s.Store.Update(ctx, func(tx core.Tx) (err error) {
 		next = wire.Next{}
 		if run, err = mine(tx, c, id); err != nil {
@@ -343,6 +348,10 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		if err != nil {
 			return err
 		}
+		if stop.to == "" && len(outdated) > 0 {
+			stop = verdict{core.RunSuperseded, core.ByReconciler, "superseded",
+				"nothing was applied: the guardrails give " + strings.Join(outdated, ", ") + " another value since it was planned"}
+		}
 		switch {
 		case stop.to != "":
 			next.Do, next.Reason = "stop", stop.why
@@ -419,6 +428,19 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		next.After, err = s.after(ctx, project, c, id)
 	}
 	return next, err
+}
+
+// outdated names the variables of a run of a stage that the guardrails have given another value
+// since. The stage has it planned again.
+func (s *Service) outdated(ctx context.Context, p core.Project, run core.Run) ([]string, error) {
+	if run.Stage == "" || run.Kind != core.KindDeploy || len(run.Components) == 0 {
+		return nil, nil
+	}
+	cfg, err := s.Wanted.Config(ctx, p, run.Release.Commit)
+	if err != nil {
+		return nil, err
+	}
+	return s.Wanted.Outdated(cfg, run.Environment, run.Stack, run.Components), nil
 }
 
 // proved notes that an instance which got another name is what its new code says (rule 27).

@@ -7,8 +7,8 @@ import (
 	"github.com/terrace-cd/terrace/internal/core"
 )
 
-// SecretsOf opens the secrets of an environment that its configuration names. Invalid when
-// one has no value.
+// SecretsOf opens the secrets of an environment that its configuration names, wherever they
+// are kept. Invalid when one has no value; the errors of the places where they are.
 func (s *Service) SecretsOf(ctx context.Context, cfg *config.Config, project, environment string) (map[string]string, error) {
 	return s.open(ctx, cfg, environment, places(project, environment, false))
 }
@@ -35,41 +35,71 @@ func places(project, environment string, preview bool) []shelf {
 }
 
 func (s *Service) open(ctx context.Context, cfg *config.Config, in string, from []shelf) (map[string]string, error) {
-	var names []string
+	var environment config.Environment
 	for _, e := range cfg.Environments {
 		if e.Name == in {
-			names = e.Secrets
+			environment = e
 		}
 	}
 	out := map[string]string{}
+	outside := elsewhere{in: in, from: from, wants: map[string]config.SecretFrom{}}
 	err := s.Store.View(ctx, func(tx core.Tx) error {
-		for _, name := range names {
-			sealed, at, err := find(tx, name, from)
-			if core.CodeOf(err) == core.NotFound {
-				last := from[len(from)-1]
-				return core.Errorf(core.Invalid, "%s needs the secret %s, which has no value%s: terrace secret set %s %[2]s --project %[5]s", in, name, whose(last), last.environment, last.project)
+		clear(out)
+		clear(outside.wants)
+		for _, name := range environment.Secrets {
+			if core.IsServerSecret(name) {
+				return core.Errorf(core.Invalid, "%s wants the secret %s, which is for the server alone", in, name)
 			}
-			if err != nil {
-				return err
+			place, external := environment.From[name]
+			if external && len(from) == 1 {
+				outside.wants[name] = place
+				continue
 			}
-			plain, err := s.Seal.Open(SecretPurpose(at.project, at.environment, name), sealed)
-			if err != nil {
-				return err
+			value, _, err := s.stored(tx, from, name)
+			switch {
+			case core.CodeOf(err) == core.NotFound && external:
+				outside.wants[name] = place
+			case err != nil:
+				return noValue(err, in, name, from)
+			default:
+				out[name] = value
 			}
-			out[name] = string(plain)
 		}
-		return nil
+		return s.credentials(tx, &outside)
 	})
-	return out, err
+	if err == nil && len(outside.wants) > 0 {
+		err = s.fromElsewhere(ctx, cfg, outside, out)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
-func find(tx core.Tx, name string, from []shelf) (sealed []byte, at shelf, err error) {
-	for _, at = range from {
-		if sealed, err = tx.Secret(at.project, at.environment, name); core.CodeOf(err) != core.NotFound {
-			return sealed, at, err
+// stored opens a secret that the server keeps, from the first place that has it. NotFound when
+// none has.
+func (s *Service) stored(tx core.Tx, from []shelf, name string) (value string, at shelf, err error) {
+	for _, at := range from {
+		sealed, err := tx.Secret(at.project, at.environment, name)
+		if core.CodeOf(err) == core.NotFound {
+			continue
 		}
+		if err != nil {
+			return "", at, err
+		}
+		plain, err := s.Seal.Open(SecretPurpose(at.project, at.environment, name), sealed)
+		return string(plain), at, err
 	}
-	return nil, at, err
+	return "", shelf{}, core.Errorf(core.NotFound, "there is no secret %s", name)
+}
+
+// noValue says what to do where stored found nothing.
+func noValue(err error, in, name string, from []shelf) error {
+	if core.CodeOf(err) != core.NotFound {
+		return err
+	}
+	last := from[len(from)-1]
+	return core.Errorf(core.Invalid, "%s needs the secret %s, which has no value%s: terrace secret set %s %[2]s --project %[5]s", in, name, whose(last), last.environment, last.project)
 }
 
 func whose(at shelf) string {

@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -42,6 +43,7 @@ type Ask struct {
 	Project, Name, Base string
 	Branch              string // the project's own
 	Stacks              []string
+	Variables           map[string]string
 	For                 time.Duration
 }
 
@@ -56,8 +58,11 @@ func (s *Service) Create(ctx context.Context, by string, ask Ask) (core.Project,
 	if of.Sandbox != nil {
 		return core.Project{}, core.Errorf(core.Invalid, "%s is itself a sandbox; make another one of %s", of.Sandbox.Name, of.Sandbox.Of)
 	}
-	box := core.Sandbox{Of: of.Name, Name: ask.Name, Base: ask.Base, Owner: by, Stacks: slices.Compact(slices.Sorted(slices.Values(ask.Stacks)))}
+	box := core.Sandbox{Of: of.Name, Name: ask.Name, Base: ask.Base, Owner: by, Stacks: slices.Compact(slices.Sorted(slices.Values(ask.Stacks))), Variables: ask.Variables}
 	if err := checkName(box); err != nil {
+		return core.Project{}, err
+	}
+	if err := checkVariables(box.Variables); err != nil {
 		return core.Project{}, err
 	}
 	p := core.Project{Name: core.SandboxProject(of.Name, ask.Name), Repo: of.Repo, Path: of.Path, Sandbox: &box}
@@ -97,7 +102,7 @@ func (s *Service) Create(ctx context.Context, by string, ask Ask) (core.Project,
 		if err := tx.AddProject(p); err != nil {
 			return err
 		}
-		return event(tx, by, "sandbox.created", p, map[string]string{"base": box.Base, "branch": p.Branch, "expires": box.Expires.Format(time.RFC3339), "stacks": strings.Join(box.Stacks, " ")})
+		return event(tx, by, "sandbox.created", p, map[string]string{"base": box.Base, "branch": p.Branch, "expires": box.Expires.Format(time.RFC3339), "stacks": strings.Join(box.Stacks, " "), "variables": strings.Join(slices.Sorted(maps.Keys(box.Variables)), " ")})
 	}); err != nil {
 		return core.Project{}, err
 	}
@@ -139,8 +144,14 @@ func (s *Service) fits(ctx context.Context, of, p core.Project) error {
 			return core.Errorf(core.Conflict, "%s has an environment %s; a sandbox needs a name of its own", of.Name, e.Name)
 		}
 	}
-	_, err = cfg.InSandbox(*p.Sandbox)
-	return err
+	if err := cfg.CheckSandboxVariables(*p.Sandbox); err != nil {
+		return err
+	}
+	boxed, err := cfg.InSandbox(*p.Sandbox)
+	if err != nil {
+		return err
+	}
+	return boxed.SandboxProblems()
 }
 
 // rule is what the guardrails say of a project's sandboxes; a lifetime has to keep to it.

@@ -30,6 +30,8 @@ type Evaluator struct {
 	Source *source.Source
 	Blobs  core.BlobStore
 	Seal   core.Sealer
+	// Rails are the guardrails that give variables values.
+	Rails Rails
 
 	kept sync.Map // outputKey to cachedOutputs
 }
@@ -37,6 +39,11 @@ type Evaluator struct {
 // Planned are outputs of stacks of one environment as plans tell them, by stack, in place of
 // those that are there.
 type Planned map[string]map[string]cty.Value
+
+// Rails are what the server keeps beside every repository.
+type Rails interface {
+	Current(context.Context) (*config.Guardrails, error)
+}
 
 type outputKey struct{ project, stack, environment string }
 
@@ -56,8 +63,9 @@ type Wanted struct {
 	Warnings []string
 }
 
-// Config returns the configuration of a release. An Invalid error carries the
-// rendered diagnostics when it does not hold.
+// Config returns the configuration of a release, with the variables that the guardrails give
+// it now. An Invalid error carries the rendered diagnostics when it does not hold; whether
+// the guardrails' values fit is another question: see config.GuardProblems.
 func (e *Evaluator) Config(ctx context.Context, p core.Project, commit string) (*config.Config, error) {
 	cfg, diags, err := e.Source.Config(ctx, p.Repo, commit, p.Path)
 	if err != nil {
@@ -71,9 +79,28 @@ func (e *Evaluator) Config(ctx context.Context, p core.Project, commit string) (
 		return nil, core.Errorf(core.Invalid, "%s", strings.TrimSpace(config.Render(diags, tree, false)))
 	}
 	if p.Sandbox != nil {
-		return cfg.InSandbox(*p.Sandbox)
+		if cfg, err = cfg.InSandbox(*p.Sandbox); err != nil {
+			return nil, err
+		}
 	}
-	return cfg, nil
+	rails, err := e.Rails.Current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return cfg.Under(rails, p.Name), nil
+}
+
+// Outdated names the variables of an instance to which the guardrails give another value now
+// than the one that parts have, sorted.
+func (e *Evaluator) Outdated(cfg *config.Config, environment, stack string, parts map[string]string) []string {
+	var out []string
+	for name, value := range cfg.GuardedVariables(stack, environment) {
+		if parts["variable "+name] != e.Seal.Digest(value) {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // Contents returns the digested content of every stack of an environment.
@@ -122,6 +149,9 @@ func (e *Evaluator) Against(ctx context.Context, p core.Project, r core.Release,
 	}
 	for name, value := range in.Variables {
 		w.Parts["variable "+name] = e.Seal.Digest(value)
+	}
+	for name, hash := range cfg.SecretFiles(environment) {
+		w.Parts["secrets "+name] = hash
 	}
 	w.Parts["engine"] = strings.TrimSpace(cfg.Project.Engine + " " + cfg.Project.EngineVersion)
 	w.Parts["settings"] = cfg.InstanceDigest(stack, environment)
