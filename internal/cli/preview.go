@@ -81,7 +81,7 @@ func (s *settings) previewed(ctx context.Context, c *client.Client, cmd *cobra.C
 		return err
 	}
 	if wait && pv.Status != string(core.PreviewSucceeded) {
-		return core.Errorf(core.Conflict, "the preview %s is %s", pv.ID, pv.Status)
+		return core.Errorf(core.Conflict, "the preview %s ended as %s", pv.ID, pv.Status)
 	}
 	return nil
 }
@@ -135,7 +135,7 @@ func changesWords(in wire.PreviewInstance) string {
 	case in.Changes == (wire.Changes{}):
 		return ""
 	}
-	words := core.Changes(in.Changes).String()
+	words := changesText(wire.Run{Changes: in.Changes})
 	if len(in.Against) > 0 {
 		words += ", against the planned outputs of " + strings.Join(in.Against, ", ")
 	}

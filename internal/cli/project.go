@@ -98,8 +98,13 @@ func printProject(out io.Writer, p wire.Project) {
 
 func newProjectAdd(s *settings) *cobra.Command {
 	var in wire.AddProject
+	var hosted wire.SetForge
+	var login func(*cobra.Command, *wire.SetForge) error
 	c := &cobra.Command{Use: "add NAME --repo URL", Short: "Track a repository and start its first rollout", Args: cobra.ExactArgs(1),
-		Example: "  terrace project add shop --repo https://git.example.com/shop/infrastructure.git",
+		Long: `Tracks a branch of a repository. With --forge the server reads it with a token of the place that
+hosts it, which is read from standard input, previews its pull requests and tells them: as
+terrace project forge does for a project that is there already.`,
+		Example: "  terrace project add shop --repo https://git.example.com/shop/infrastructure.git\n  terrace project add shop --repo https://git.example.com/shop/infrastructure.git --forge gitea < token",
 		RunE: s.withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
 			in.Name = args[0]
 			if info, err := os.Stat(in.Repo); err == nil && info.IsDir() {
@@ -107,6 +112,12 @@ func newProjectAdd(s *settings) *cobra.Command {
 				if in.Repo, err = filepath.Abs(in.Repo); err != nil {
 					return err
 				}
+			}
+			if hosted.Kind != "" {
+				if err := login(cmd, &hosted); err != nil {
+					return err
+				}
+				in.Forge = &hosted
 			}
 			p, err := c.AddProject(ctx, in)
 			if err != nil {
@@ -120,6 +131,8 @@ func newProjectAdd(s *settings) *cobra.Command {
 	c.Flags().StringVar(&in.Repo, "repo", "", "the repository, as git clone takes it")
 	c.Flags().StringVar(&in.Branch, "branch", "", "the branch to track (default: the repository's own)")
 	c.Flags().StringVar(&in.Path, "path", ".", "the directory of terrace.hcl")
+	c.Flags().StringVar(&hosted.Kind, "forge", "", "github, gitlab or gitea (Forgejo, too): read the repository, and preview its pull requests, with a token")
+	login = loginFlags(c)
 	_ = c.MarkFlagRequired("repo")
 	return c
 }

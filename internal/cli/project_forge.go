@@ -15,9 +15,8 @@ import (
 
 func newProjectForge(s *settings) *cobra.Command {
 	var in wire.SetForge
-	var app wire.ForgeApp
-	var keyFile string
 	var remove bool
+	var login func(*cobra.Command, *wire.SetForge) error
 	c := &cobra.Command{Use: "forge [NAME]", Short: "Say where the repository is hosted: pull requests, comments, statuses, clones", Args: cobra.MaximumNArgs(1),
 		Long: `With the forge known, pull requests are previewed and told so in one comment and a status for each
 environment, commits get statuses of their rollouts, and private repositories are cloned. The token
@@ -40,17 +39,8 @@ Developer. Gitea and Forgejo: a token with write:repository and write:issue.`,
 				}
 				return s.show(cmd, p, func(out io.Writer) { _, _ = fmt.Fprintf(out, "Where %s is hosted is forgotten.\n", name) })
 			}
-			switch {
-			case app.ID != 0:
-				key, err := os.ReadFile(keyFile)
-				if err != nil {
-					return usage(core.Errorf(core.Invalid, "an app needs its private key: --key FILE (%v)", err))
-				}
-				app.Key, in.App = string(key), &app
-			default:
-				if in.Token, err = readSecret(cmd, "Token of "+name+"'s forge: "); err != nil {
-					return err
-				}
+			if err := login(cmd, &in); err != nil {
+				return err
 			}
 			p, err := c.SetForge(ctx, name, in)
 			if err != nil {
@@ -65,9 +55,30 @@ Developer. Gitea and Forgejo: a token with write:repository and write:issue.`,
 	f.StringVar(&in.Kind, "kind", "", "github, gitlab or gitea (Forgejo, too); default: as the repository's address tells")
 	f.StringVar(&in.URL, "url", "", "of the forge (default: as the repository's address tells)")
 	f.StringVar(&in.Repo, "repo", "", "path of the repository there, as team/shop (default: as its address tells)")
+	login = loginFlags(c)
+	f.BoolVar(&remove, "remove", false, "forget it")
+	return c
+}
+
+// loginFlags are as whom Terrace is on a forge: an app, or the owner of a token that is read
+// from standard input.
+func loginFlags(c *cobra.Command) func(*cobra.Command, *wire.SetForge) error {
+	var app wire.ForgeApp
+	var keyFile string
+	f := c.Flags()
 	f.Int64Var(&app.ID, "app", 0, "be this GitHub app, in place of a token")
 	f.Int64Var(&app.Installation, "installation", 0, "of the app (default: that on the repository)")
 	f.StringVar(&keyFile, "key", "", "file of the app's private key")
-	f.BoolVar(&remove, "remove", false, "forget it")
-	return c
+	return func(cmd *cobra.Command, in *wire.SetForge) (err error) {
+		if app.ID == 0 {
+			in.Token, err = readSecret(cmd, "Token for the forge: ")
+			return err
+		}
+		key, err := os.ReadFile(keyFile)
+		if err != nil {
+			return usage(core.Errorf(core.Invalid, "an app needs its private key, --key FILE: %w", err))
+		}
+		app.Key, in.App = string(key), &app
+		return nil
+	}
 }

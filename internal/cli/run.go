@@ -101,6 +101,14 @@ func newRunShow(s *settings) *cobra.Command {
 		})}
 }
 
+// foretoldText says how a plan compares with what a preview said.
+func foretoldText(f wire.Foretold) string {
+	if f.Same {
+		return "said the same"
+	}
+	return "said something else: " + ansi.Strip(f.Difference)
+}
+
 func printRun(out io.Writer, r wire.Run) {
 	_, _ = fmt.Fprintf(out, "Run       %s (%s, attempt %d)\nInstance  %s\nRelease   %s %s\nStatus    %s\n", r.ID, r.Kind, r.Attempt, r.Instance, releaseText(&r.Release), r.Release.Subject, r.Status)
 	if !r.Started.IsZero() {
@@ -125,6 +133,9 @@ func printRun(out io.Writer, r wire.Run) {
 	if r.Drift != nil {
 		_, _ = fmt.Fprintln(out)
 		printDifferences(out, *r.Drift)
+	}
+	if f := r.Foretold; f != nil {
+		_, _ = fmt.Fprintf(out, "\nPreview %s: %s\n", f.Preview, foretoldText(*f))
 	}
 	for _, ch := range r.Checks {
 		_, _ = fmt.Fprintf(out, "\nCheck %s: %s. %s\n", ch.Name, ch.Verdict, ch.Message)

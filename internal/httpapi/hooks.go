@@ -11,7 +11,8 @@ import (
 	"github.com/terrace-cd/terrace/internal/forge"
 )
 
-// hookLimit bounds a webhook's body, in bytes. Its content is not used.
+// hookLimit bounds a webhook's body, in bytes: anybody may send one. A longer one is only a hint that polling
+// makes up for.
 const hookLimit = 1 << 20
 
 // hookRoutes take webhooks: a signed hint that a branch may have moved (rule 3). The

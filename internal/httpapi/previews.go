@@ -62,17 +62,21 @@ func (a *API) previewRoutes(r *routes) {
 	}
 	const forgePath = "/api/v1/projects/{project}/forge"
 	add(r, admins, http.MethodPut, forgePath, "set-forge", "Say where a project's repository is hosted, and as whom Terrace is there", func(ctx context.Context, in *set) (*body[wire.Project], error) {
-		c := forge.Config{Kind: in.Body.Kind, URL: in.Body.URL, Repo: in.Body.Repo, Token: in.Body.Token}
-		if app := in.Body.App; app != nil {
-			c.App = &forge.App{ID: app.ID, Installation: app.Installation, Key: app.Key}
-		}
-		p, err := a.Previews.SetForge(ctx, by(ctx), in.Project, c)
+		p, err := a.Previews.SetForge(ctx, by(ctx), in.Project, forgeConfig(in.Body))
 		return a.project(ctx, p, err)
 	})
 	add(r, admins, http.MethodDelete, forgePath, "remove-forge", "Forget where a project's repository is hosted", func(ctx context.Context, in *ProjectPath) (*body[wire.Project], error) {
 		p, err := a.Previews.RemoveForge(ctx, by(ctx), in.Project)
 		return a.project(ctx, p, err)
 	})
+}
+
+func forgeConfig(f wire.SetForge) forge.Config {
+	c := forge.Config{Kind: f.Kind, URL: f.URL, Repo: f.Repo, Token: f.Token}
+	if f.App != nil {
+		c.App = &forge.App{ID: f.App.ID, Installation: f.App.Installation, Key: f.App.Key}
+	}
+	return c
 }
 
 func (a *API) preview(ctx context.Context, pv core.Preview, err error) (*body[wire.Preview], error) {

@@ -29,12 +29,12 @@ func (a *API) projectRoutes(r *routes) {
 		return &body[[]wire.Project]{sees(ctx, out, projectPlace)}, err
 	})
 	add(r, admins, http.MethodPost, "/api/v1/projects", "add-project", "Track a repository", func(ctx context.Context, in *body[wire.AddProject]) (*body[wire.Project], error) {
-		p, err := a.Projects.Add(ctx, by(ctx), in.Body.Name, in.Body.Repo, in.Body.Branch, in.Body.Path)
-		if err != nil {
-			return nil, err
+		if in.Body.Forge != nil {
+			p, err := a.Previews.Add(ctx, by(ctx), in.Body.Name, in.Body.Repo, in.Body.Branch, in.Body.Path, forgeConfig(*in.Body.Forge))
+			return a.project(ctx, p, err)
 		}
-		out, err := a.Board.ProjectOf(ctx, p, true)
-		return &body[wire.Project]{out}, err
+		p, err := a.Projects.Add(ctx, by(ctx), in.Body.Name, in.Body.Repo, in.Body.Branch, in.Body.Path)
+		return a.project(ctx, p, err)
 	}, created)
 	add(r, viewers, http.MethodGet, "/api/v1/projects/{project}", "show-project", "One project; for its admins, with its webhook", func(ctx context.Context, in *ProjectPath) (*body[wire.Project], error) {
 		p, err := a.Projects.Get(ctx, in.Project)

@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -75,9 +76,20 @@ func previewText(in wire.PreviewInstance) string {
 	case in.Changes == (wire.Changes{}):
 		return ""
 	}
-	text := core.Changes(in.Changes).String()
+	text := changesText(in.Changes)
 	if len(in.Against) > 0 {
 		text += ", against the planned outputs of " + strings.Join(in.Against, ", ")
 	}
 	return text
+}
+
+// changesText says what changes there are, without those that there are none of.
+func changesText(c wire.Changes) string {
+	var words []string
+	for _, w := range changesWords(c) {
+		if w.Count > 0 {
+			words = append(words, strconv.Itoa(w.Count)+" "+w.Words)
+		}
+	}
+	return strings.Join(words, ", ")
 }

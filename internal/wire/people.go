@@ -56,6 +56,8 @@ type AddProject struct {
 	Repo   string `json:"repo"`
 	Branch string `json:"branch,omitempty" doc:"default: the repository's own"`
 	Path   string `json:"path,omitempty" doc:"directory of terrace.hcl, default ."`
+	// Forge is where the repository is hosted: it is read with that token, too.
+	Forge *SetForge `json:"forge,omitempty"`
 }
 
 // Status is the board: stacks by environments.
@@ -71,7 +73,7 @@ type Status struct {
 	Freezes      []Freeze         `json:"freezes,omitempty" doc:"those that are active or planned"`
 	Waiting      []StageWaits     `json:"waiting,omitempty" doc:"the stages under way that wait for something, newest release first"`
 	Sandboxes    []Sandbox        `json:"sandboxes,omitempty" doc:"copies of environments for one person and branch"`
-	Previews     []Preview        `json:"previews,omitempty" doc:"the newest of each open pull request, and those under way; without instances"`
+	Previews     []Preview        `json:"previews,omitempty" doc:"the newest of each open pull request, and of each branch that somebody asked about in the last day; without instances"`
 }
 
 // StageWaits is what a release under way waits for in an environment.

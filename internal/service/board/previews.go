@@ -2,7 +2,9 @@ package board
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"time"
 
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/wire"
@@ -57,11 +59,15 @@ func (s *Service) Preview(ctx context.Context, pv core.Preview) (wire.Preview, e
 	return out, err
 }
 
-// previewsShown bounds the previews of a board.
-const previewsShown = 10
+// previewsShown bounds the previews of a board, and previewsFor says how long one of a branch
+// that somebody named stays there.
+const (
+	previewsShown = 10
+	previewsFor   = 24 * time.Hour
+)
 
-// current are the previews that people look at: the newest of every open pull request, and
-// those under way.
+// current are the previews that people look at: the newest of every open pull request, and of
+// every branch that somebody asked about lately.
 func (s *Service) current(ctx context.Context, project string) (out []wire.Preview, err error) {
 	err = s.Store.View(ctx, func(tx core.Tx) error {
 		out = nil
@@ -74,11 +80,17 @@ func (s *Service) current(ctx context.Context, project string) (out []wire.Previ
 		for _, p := range pulls {
 			open[p.Number] = true
 		}
+		seen := map[string]bool{}
 		for _, pv := range all {
-			if len(out) < previewsShown && (open[pv.Pull] || !pv.Status.Terminal()) {
+			of := pv.Branch
+			if pv.Pull != 0 {
+				of = fmt.Sprint("#", pv.Pull)
+			}
+			stays := open[pv.Pull] || pv.Pull == 0 && tx.Now().Sub(pv.Created) < previewsFor
+			if stays && !seen[of] && len(out) < previewsShown {
 				out = append(out, previewHead(pv))
 			}
-			delete(open, pv.Pull)
+			seen[of] = true
 		}
 		return err
 	})

@@ -78,7 +78,8 @@ func (w *world) update(f func(tx core.Tx) error) {
 	}
 }
 
-// populate stores n states, n kept ones, n documents, n secrets and a project.
+// populate stores n states, n kept ones, n documents, and n secrets: those of a project among
+// them.
 func (w *world) populate(ring core.Sealer, n int) {
 	w.Helper()
 	sealed := func(purpose string) []byte {
@@ -91,7 +92,8 @@ func (w *world) populate(ring core.Sealer, n int) {
 	w.update(func(tx core.Tx) error {
 		if err := errors.Join(
 			tx.AddToken(core.Token{ID: "t", Kind: core.TokenPerson, Hash: "h", Name: "ann"}),
-			tx.AddProject(core.Project{Name: "p", Repo: "r", Branch: "main", WebhookToken: hex.EncodeToString(sealed(projects.WebhookPurpose("p")))}),
+			tx.AddProject(core.Project{Name: "p", Repo: "r", Branch: "main", WebhookToken: hex.EncodeToString(sealed(projects.WebhookPurpose("p"))),
+				Forge: &core.Forge{Kind: "gitea", Login: hex.EncodeToString(sealed(projects.ForgePurpose("p")))}}),
 			tx.AddRelease(core.Release{Project: "p", Number: 1, Commit: "abc"}),
 			tx.AddRun(core.Run{ID: "r", Project: "p", Environment: "dev", Stack: "web", Release: core.Release{Number: 1, Commit: "abc"}, Kind: core.KindDeploy, Status: core.RunQueued})); err != nil {
 			return err
@@ -106,7 +108,7 @@ func (w *world) populate(ring core.Sealer, n int) {
 			_, err2 := tx.AddRecovered(core.Recovered{Project: "p", Environment: "dev", Stack: "web", Serial: int64(i + 1), Lineage: "l", Blob: kept, Reason: "late"})
 			kind, name := fmt.Sprintf("k%d", i), fmt.Sprintf("N%d", i)
 			err3 := tx.PutRunDoc("r", kind, sealed(state.DocPurpose("r", kind)))
-			if i > 0 {
+			if i > 1 {
 				err3 = errors.Join(err3, tx.PutSecret("p", "dev", name, sealed(runs.SecretPurpose("p", "dev", name))))
 			}
 			if err := errors.Join(err1, err2, err3); err != nil {
@@ -148,6 +150,8 @@ func (w *world) sealedWith(ring core.Sealer) map[string]int {
 		for _, p := range all {
 			token, _ := hex.DecodeString(p.WebhookToken)
 			look(projects.WebhookPurpose(p.Name), token)
+			login, _ := hex.DecodeString(p.Forge.Login)
+			look(projects.ForgePurpose(p.Name), login)
 		}
 		return errors.Join(err1, err2, err3, err4, err5)
 	}); err != nil {

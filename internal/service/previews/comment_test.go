@@ -108,6 +108,7 @@ func TestStatuses(t *testing.T) {
 	t.Parallel()
 	pv, runs := sample()
 	want := map[string]string{
+		"terrace/shop":            "failure: 1 to create, 1 to update, 1 to replace, 1 to destroy, 1 removed, 1 denied, 1 failed, 1 waiting for an apply",
 		"terrace/shop/dev":        "success: 1 to create, 1 to update, 1 to replace, 1 waiting for an apply",
 		"terrace/shop/staging":    "success: 1 removed",
 		"terrace/shop/production": "failure: 1 to destroy, 1 denied, 1 failed",
@@ -125,13 +126,13 @@ func TestStatuses(t *testing.T) {
 	if all := previewStatuses(pv, runs, link); len(all) != 1 || all[0].Context != "terrace/shop" || all[0].State != forge.Failure || all[0].Text != "terrace.hcl:3: no such attribute" {
 		t.Errorf("a branch that cannot be previewed: %+v", all)
 	}
-	ro := core.Rollout{Project: "shop", Stages: []core.Stage{{Environment: "a", Status: core.StageSucceeded}, {Environment: "b", Status: core.StageWaiting, WaitsFor: "approval"},
+	ro := core.Rollout{Project: "shop", Status: core.RolloutRunning, Stages: []core.Stage{{Environment: "a", Status: core.StageSucceeded}, {Environment: "b", Status: core.StageWaiting, WaitsFor: "approval"},
 		{Environment: "c", Status: core.StageFailed}, {Environment: "d", Status: core.StageUnknown}, {Environment: "e", Status: core.StageSuperseded}, {Environment: "f", Status: core.StageBaking}}}
 	var got []string
 	for _, st := range rolloutStatuses(ro, link) {
-		got = append(got, st.Context[len("terrace/shop/"):]+" "+st.State)
+		got = append(got, strings.TrimPrefix(st.Context, "terrace/shop")+" "+st.State)
 	}
-	if text := strings.Join(got, ", "); text != "a success, b pending, c failure, d error, e success, f pending" {
+	if text := strings.Join(got, ", "); text != " pending, /a success, /b pending, /c failure, /d error, /e success, /f pending" {
 		t.Error(text)
 	}
 }

@@ -28,32 +28,71 @@ func (s *Service) SetForge(ctx context.Context, by, project string, c forge.Conf
 	if p.Sandbox != nil {
 		return p, core.Errorf(core.Invalid, "%s is a sandbox; its repository is that of %s", p.Sandbox.Name, p.Sandbox.Of)
 	}
-	if kind, at, repo, ok := forge.Detect(p.Repo); ok {
-		c.Kind, c.URL, c.Repo = cmp.Or(c.Kind, kind), cmp.Or(c.URL, at), cmp.Or(c.Repo, repo)
-	}
-	if err := c.Validate(); err != nil {
-		return p, err
-	}
-	conversation, err := forge.Open(c)
+	f, _, err := s.checked(ctx, p.Name, p.Repo, c)
 	if err != nil {
 		return p, err
 	}
-	if err := conversation.Check(ctx); err != nil {
-		return p, err
-	}
-	text, err := json.Marshal(login{c.Token, c.App})
-	if err != nil {
-		return p, err
-	}
-	sealed, err := s.Seal.Seal(projects.ForgePurpose(project), text)
-	if err != nil {
-		return p, err
-	}
-	p, err = s.setForge(ctx, by, project, &core.Forge{Kind: c.Kind, URL: c.URL, Repo: c.Repo, Login: hex.EncodeToString(sealed)})
-	if err == nil {
+	if p, err = s.setForge(ctx, by, project, f); err == nil {
 		s.Ask(project)
 	}
 	return p, err
+}
+
+// Add is projects.Service's for a repository that is read with the login of its forge.
+func (s *Service) Add(ctx context.Context, by, name, repo, branch, dir string, c forge.Config) (core.Project, error) {
+	if err := core.CheckName("project", name); err != nil {
+		return core.Project{}, err
+	}
+	f, conversation, err := s.checked(ctx, name, repo, c)
+	if err != nil {
+		return core.Project{}, err
+	}
+	s.mu.Lock()
+	if s.adding == nil {
+		s.adding = map[string]client{}
+	}
+	s.adding[repo] = client{*f, conversation}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.adding, repo)
+	}()
+	if _, err := s.Projects.Add(ctx, by, name, repo, branch, dir); err != nil {
+		return core.Project{}, err
+	}
+	p, err := s.setForge(ctx, by, name, f)
+	if err == nil {
+		s.Ask(name)
+	}
+	return p, err
+}
+
+// checked completes what is said of a forge by the repository's address, asks the forge
+// whether it works, and seals it.
+func (s *Service) checked(ctx context.Context, project, repo string, c forge.Config) (*core.Forge, forge.Client, error) {
+	if kind, at, path, ok := forge.Detect(repo); ok {
+		c.Kind, c.URL, c.Repo = cmp.Or(c.Kind, kind), cmp.Or(c.URL, at), cmp.Or(c.Repo, path)
+	}
+	if err := c.Validate(); err != nil {
+		return nil, nil, err
+	}
+	conversation, err := forge.Open(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := conversation.Check(ctx); err != nil {
+		return nil, nil, err
+	}
+	text, err := json.Marshal(login{c.Token, c.App})
+	if err != nil {
+		return nil, nil, err
+	}
+	sealed, err := s.Seal.Seal(projects.ForgePurpose(project), text)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &core.Forge{Kind: c.Kind, URL: c.URL, Repo: c.Repo, Login: hex.EncodeToString(sealed)}, conversation, nil
 }
 
 // RemoveForge forgets where a project's repository is hosted. Its pull requests are not

@@ -48,6 +48,7 @@ type Service struct {
 
 	mu      sync.Mutex
 	clients map[string]client // by project
+	adding  map[string]client // by repository, while its project is added
 	talking map[string]bool   // somebody speaks with the forge of a project
 }
 

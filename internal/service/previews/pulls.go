@@ -94,7 +94,7 @@ func (s *Service) closed(ctx context.Context, p core.Project, pull core.Pull) er
 		if err != nil {
 			return err
 		}
-		pull.Open = false
+		pull.Open, pull.Previewed = false, "" // opened again, it is previewed again
 		if err := tx.PutPull(pull); err != nil {
 			return err
 		}
@@ -137,6 +137,13 @@ func (s *Service) closed(ctx context.Context, p core.Project, pull core.Pull) er
 
 // Login is a source.Source's: as whom a repository is read that a project's forge hosts.
 func (s *Service) Login(ctx context.Context, repo string) (user, password string, err error) {
+	s.mu.Lock()
+	adding, ok := s.adding[repo]
+	s.mu.Unlock()
+	if ok && on(adding.forge.URL, repo) {
+		login, err := adding.Login(ctx)
+		return login.User, login.Password, err
+	}
 	var of core.Project
 	if err := s.Store.View(ctx, func(tx core.Tx) error {
 		all, err := tx.Projects()

@@ -231,7 +231,7 @@ func (w *walk) upstreams(ctx context.Context, environment string, in config.Inst
 	for _, name := range in.DependsOn {
 		up := w.pv.Of(environment, name)
 		switch {
-		case up == nil: // nothing changes there
+		case up == nil || up.State == "": // nothing changes there
 		case !up.Done():
 			return nil, undecided, nil
 		case up.State == core.PreviewsPlan || up.State == core.PreviewsNothing || up.State == core.PreviewsDenied:

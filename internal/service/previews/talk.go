@@ -160,7 +160,6 @@ func (s *Service) posts(ctx context.Context, p core.Project, c forge.Client) (ou
 	newest := map[int64]core.Preview{}
 	found := map[string]said{}
 	var rollouts []core.Rollout
-	var release core.Release
 	if err := s.Store.View(ctx, func(tx core.Tx) error {
 		out, found = nil, map[string]said{}
 		all, err := tx.Pulls(p.Name, false)
@@ -181,13 +180,7 @@ func (s *Service) posts(ctx context.Context, p core.Project, c forge.Client) (ou
 				return err
 			}
 		}
-		if rollouts, err = tx.Rollouts(p.Name, false, rolloutsTold); err != nil {
-			return err
-		}
-		release, err = tx.LatestRelease(p.Name)
-		if core.CodeOf(err) == core.NotFound {
-			err = nil
-		}
+		rollouts, err = tx.Rollouts(p.Name, false, rolloutsTold)
 		return err
 	}); err != nil {
 		return nil, err
@@ -206,10 +199,6 @@ func (s *Service) posts(ctx context.Context, p core.Project, c forge.Client) (ou
 		if pull.Open {
 			out = append(out, statuses(pv.Commit, previewStatuses(pv, found, link))...)
 		}
-	}
-	if release.Invalid != "" {
-		first, _, _ := strings.Cut(strings.TrimSpace(release.Invalid), "\n")
-		out = append(out, statuses(release.Commit, []forge.Status{{Context: "terrace/" + p.Name, State: forge.Failure, Text: first, URL: s.URL() + "/p/" + p.Name}})...)
 	}
 	for _, ro := range rollouts {
 		if ro.Kind == core.RolloutPromotion {
@@ -264,8 +253,9 @@ func statuses(commit string, all []forge.Status) (out []post) {
 	return out
 }
 
-// previewStatuses are those of a preview's commit, one for each environment.
-func previewStatuses(pv core.Preview, runs map[string]said, link string) (out []forge.Status) {
+// previewStatuses are those of a preview's commit: one for all of it, which a branch can be
+// protected by, and one for each environment.
+func previewStatuses(pv core.Preview, runs map[string]said, link string) []forge.Status {
 	state, text := forge.Pending, "planning what it would do"
 	switch pv.Status {
 	case core.PreviewWaiting:
@@ -276,14 +266,18 @@ func previewStatuses(pv core.Preview, runs map[string]said, link string) (out []
 		state, text = forge.Failure, pv.Why
 	case core.PreviewErrored:
 		state, text = forge.Error, pv.Why
+	case core.PreviewSucceeded:
+		state, text = forge.Success, ""
 	}
-	if len(pv.Environments) == 0 {
-		first, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
-		return []forge.Status{{Context: "terrace/" + pv.Project, State: state, Text: first, URL: link}}
+	told := text != "" // before anything was planned
+	if !told {
+		text = total(pv.Instances, runs)
 	}
+	first, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	out := []forge.Status{{Context: "terrace/" + pv.Project, State: state, Text: first, URL: link}}
 	for _, e := range pv.Environments {
-		st := forge.Status{Context: "terrace/" + pv.Project + "/" + e, State: state, Text: text, URL: link}
-		if pv.Status == core.PreviewSucceeded || text == "" {
+		st := forge.Status{Context: "terrace/" + pv.Project + "/" + e, State: state, Text: first, URL: link}
+		if !told {
 			st.State, st.Text = verdictOf(of(pv, e)), total(of(pv, e), runs)
 		}
 		out = append(out, st)
@@ -303,14 +297,29 @@ func verdictOf(all []core.PreviewInstance) string {
 
 // rolloutStatuses are those of a release's commit. What was skipped, because a newer release
 // went instead, did not fail.
-func rolloutStatuses(ro core.Rollout, link string) (out []forge.Status) {
+func rolloutStatuses(ro core.Rollout, link string) []forge.Status {
+	all := forge.Status{Context: "terrace/" + ro.Project, State: forge.Pending, Text: string(ro.Status), URL: link}
+	switch ro.Status {
+	case core.RolloutSucceeded:
+		all.State, all.Text = forge.Success, "applied and verified in every environment"
+	case core.RolloutFailed:
+		all.State = forge.Failure
+	case core.RolloutErrored, core.RolloutUnknown, core.RolloutCancelled:
+		all.State = forge.Error
+	case core.RolloutSuperseded:
+		all.State, all.Text = forge.Success, "a newer release goes instead"
+	}
+	if ro.Release.Invalid != "" {
+		all.Text, _, _ = strings.Cut(strings.TrimSpace(ro.Release.Invalid), "\n")
+	}
+	out := []forge.Status{all}
 	for _, stage := range ro.Stages {
-		st := forge.Status{Context: "terrace/" + ro.Project + "/" + stage.Environment, State: forge.Pending, Text: string(stage.Status), URL: link}
+		st := forge.Status{Context: all.Context + "/" + stage.Environment, State: forge.Pending, Text: string(stage.Status), URL: link}
 		switch stage.Status {
 		case core.StageWaiting:
-			st.Text = strings.TrimSpace("waits: " + stage.WaitsFor)
-			if stage.WaitsFor == "" {
-				st.Text = "waits for the environment before it"
+			st.Text = "waits for the environment before it"
+			if stage.WaitsFor != "" {
+				st.Text = "waits for " + stage.WaitsFor
 			}
 		case core.StageSucceeded:
 			st.State, st.Text = forge.Success, "applied and verified"
