@@ -39,6 +39,7 @@ type Tx interface {
 	Moves
 	Drifts
 	Previews
+	Modules
 	Tokens
 	Events
 	Logs

@@ -99,6 +99,10 @@ func readFrozen(t *testing.T, db *DB) {
 		check("moves", len(moves), 0, err)
 		drifts, err := tx.Drifts("shop")
 		check("drifts", len(drifts), 0, err)
+		modules, err := tx.Modules()
+		check("modules", len(modules), 0, err)
+		of, err := tx.ReleaseModules("shop", "abc")
+		check("modules of a release", len(of), 0, err)
 		return nil
 	}); err != nil {
 		t.Fatal(err)

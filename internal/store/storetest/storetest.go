@@ -63,6 +63,8 @@ func Run(t *testing.T, open Open) {
 		{"own states", ownStates},
 		{"moves", moves},
 		{"drifts", drifts},
+		{"modules", modules},
+		{"release modules", releaseModules},
 		{"everything", everything},
 		{"tokens", tokens},
 		{"events", events},
