@@ -147,7 +147,7 @@ func TestParsesSurviveARestart(t *testing.T) {
 		"truncated":      sound[:len(sound)/2],
 		"empty":          {},
 		"only a header":  []byte(parsesHeader),
-		"older":          []byte(strings.Replace(string(sound), "parses 1", "parses 0", 1)),
+		"older":          []byte(strings.Replace(string(sound), parsesHeader, "terrace parses 0\n", 1)),
 		"a flipped byte": flip(sound, len(sound)/3),
 		"rubbish":        []byte(strings.Repeat("\xff\x00rubbish", 1000)),
 	} {

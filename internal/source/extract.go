@@ -215,8 +215,12 @@ func (x *extractor) module(block *hclsyntax.Block) {
 		}
 	}
 	if a := block.Body.Attributes["source"]; a != nil {
+		var versions []string
+		if v := block.Body.Attributes["version"]; v != nil {
+			versions = templates(v.Expr)
+		}
 		for _, source := range templates(a.Expr) {
-			x.moduleSource(source, a.SrcRange.Start.Line, args)
+			x.moduleSource(source, versions, a.SrcRange.Start.Line, args)
 		}
 	}
 	for _, b := range block.Body.Blocks {
@@ -224,8 +228,17 @@ func (x *extractor) module(block *hclsyntax.Block) {
 	}
 }
 
-// moduleSource notes a call unless its source is certainly not local.
-func (x *extractor) moduleSource(source string, line int, args []named) {
+// moduleSource notes a call whose source is, or may be, local, or is in a registry.
+func (x *extractor) moduleSource(source string, versions []string, line int, args []named) {
+	if _, _, _, ok := RegistryAddress(source); ok && len(x.registry) < maxReads {
+		if len(versions) == 0 {
+			versions = []string{""}
+		}
+		for _, v := range versions {
+			x.registry = append(x.registry, registered{source: source, version: v, line: line})
+		}
+		return
+	}
 	if isLocal(source) || strings.ContainsAny(firstPart(source), allMarks) {
 		x.calls = append(x.calls, moduleCall{source: source, line: line, args: args})
 	}

@@ -18,7 +18,7 @@ func (x *extractor) json(src []byte) {
 	for i := range j.modules {
 		if m := &j.modules[i]; m.source != nil {
 			for _, source := range m.source {
-				x.moduleSource(source, m.line, m.args)
+				x.moduleSource(source, m.version, m.line, m.args)
 			}
 		}
 	}
@@ -34,9 +34,10 @@ type jsonWalker struct {
 }
 
 type jsonModule struct {
-	source []string
-	line   int
-	args   []named
+	source  []string
+	version []string
+	line    int
+	args    []named
 }
 
 // value reads one value; path holds the object keys that lead to it. It returns false
@@ -124,6 +125,8 @@ func (j *jsonWalker) keep(path, values []string) {
 		m := &j.modules[len(j.modules)-1]
 		if path[2] == "source" {
 			m.source, m.line = values, j.lineNow()
+		} else if path[2] == "version" {
+			m.version = values
 		} else if !slices.Contains(notArguments, path[2]) {
 			m.args = appendArgument(m.args, path[2], values)
 		}

@@ -31,6 +31,7 @@ func newGraph(t *Tree, m *mirror, engine string) *graph {
 // locals; variables are left to the caller, and path.root to the stack.
 type summary struct {
 	modules  []string // folders, transitively, each once
+	registry []RegistryCall
 	reads    []readingAt
 	warnings []Warning
 	defaults map[string][]string
@@ -92,6 +93,9 @@ func (g *graph) summarise(dir string) (*summary, error) {
 					}
 				}
 			}
+		}
+		for _, r := range all[i].registry {
+			s.register(in, e.path, r)
 		}
 		for _, c := range all[i].calls {
 			if err := g.call(s, in, e.path, c); err != nil {
@@ -205,6 +209,7 @@ func (g *graph) call(s *summary, in *scope, file string, c moduleCall) error {
 				in.called[dir] = true
 				s.modules = append(append(s.modules, dir), child.modules...)
 				s.warnings = append(s.warnings, child.warnings...)
+				s.registry = append(s.registry, child.registry...)
 			}
 			if arguments == nil && len(child.reads) > 0 {
 				arguments = map[string][]string{}

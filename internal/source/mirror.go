@@ -184,12 +184,16 @@ func (s *Source) fetch(ctx context.Context, m *mirror, ref, key string) (head st
 	return head, true, nil
 }
 
-// bring fetches one ref or commit of the remote into a ref of the mirror. A mirror
-// that turns out to be damaged is made anew, once.
+// bring fetches one ref or commit of the remote into a ref of the mirror.
 func (s *Source) bring(ctx context.Context, m *mirror, from, to string) error {
+	return s.bringAll(ctx, m, []string{"+" + from + ":" + to})
+}
+
+// bringAll fetches by refspecs. A mirror that turns out to be damaged is made anew, once.
+func (s *Source) bringAll(ctx context.Context, m *mirror, refspecs []string) error {
 	fetch := func() error {
-		_, err := s.remote(ctx, m.repo, m.dir, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance",
-			"--no-recurse-submodules", "--no-show-forced-updates", "--force", "--", m.repo, "+"+from+":"+to)
+		_, err := s.remote(ctx, m.repo, m.dir, append([]string{"fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance",
+			"--no-recurse-submodules", "--no-show-forced-updates", "--force", "--", m.repo}, refspecs...)...)
 		return err
 	}
 	err := fetch()

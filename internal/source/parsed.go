@@ -8,6 +8,7 @@ import (
 // they are. See template.go.
 type parsed struct {
 	calls    []moduleCall
+	registry []registered
 	locals   []named // a name more than once: any of the values
 	defaults []named // of variables
 	reads    []reading
@@ -20,6 +21,13 @@ type moduleCall struct {
 	source string
 	line   int
 	args   []named
+}
+
+// registered is a module call whose source is an address in a registry.
+type registered struct {
+	source  string
+	version string // a template; "" for any
+	line    int
 }
 
 type named struct{ name, value string }
@@ -44,7 +52,7 @@ const (
 
 // encode writes p compactly: most files contribute nothing, and that is "".
 func (p *parsed) encode() string {
-	if len(p.calls)+len(p.locals)+len(p.defaults)+len(p.reads)+len(p.trouble) == 0 {
+	if len(p.calls)+len(p.registry)+len(p.locals)+len(p.defaults)+len(p.reads)+len(p.trouble) == 0 {
 		return ""
 	}
 	var b []byte
@@ -66,6 +74,12 @@ func (p *parsed) encode() string {
 		text(c.source)
 		number(c.line)
 		list(c.args)
+	}
+	number(len(p.registry))
+	for _, r := range p.registry {
+		text(r.source)
+		text(r.version)
+		number(r.line)
 	}
 	list(p.locals)
 	list(p.defaults)
@@ -137,6 +151,9 @@ func decode(s string) (p parsed, ok bool) {
 	p.trouble = text()
 	for range count() {
 		p.calls = append(p.calls, moduleCall{source: text(), line: number(), args: list()})
+	}
+	for range count() {
+		p.registry = append(p.registry, registered{source: text(), version: text(), line: number()})
 	}
 	p.locals, p.defaults = list(), list()
 	if n := count(); n > 0 {

@@ -66,6 +66,7 @@ type Source struct {
 	trees   *lru[*Tree]
 	configs *lru[*loadedConfig]
 	content *lru[map[string]Content]
+	packs   *lru[Package]
 	relaxer *time.Timer
 }
 
@@ -91,7 +92,7 @@ func New(dir string, opts Options) (*Source, error) {
 		dir: dir, opts: opts, gitConfig: filepath.Join(dir, "gitconfig"),
 		mirrors: map[string]*mirror{}, flights: map[string]*flight{},
 		parses: newParses(filepath.Join(dir, "parses"), opts.CacheBytes), modules: config.NewModuleCache(),
-		hashes: newLRU[string](1 << 20), trees: newLRU[*Tree](12 << 20), configs: newLRU[*loadedConfig](12 << 20), content: newLRU[map[string]Content](16 << 20),
+		hashes: newLRU[string](1 << 20), trees: newLRU[*Tree](12 << 20), configs: newLRU[*loadedConfig](12 << 20), content: newLRU[map[string]Content](16 << 20), packs: newLRU[Package](8 << 20),
 	}
 	if err := os.WriteFile(s.gitConfig, []byte(remoteConfig()), 0o600); err != nil {
 		return nil, core.Errorf(core.Unavailable, "cannot write to the folder of mirrors: %w", err)
@@ -125,6 +126,7 @@ func (s *Source) relax() {
 	s.trees.clear()
 	s.configs.clear()
 	s.content.clear()
+	s.packs.clear()
 	s.parses.unload()
 }
 
