@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -35,6 +36,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/service/guardrails"
 	"github.com/terrace-cd/terrace/internal/service/keys"
 	"github.com/terrace-cd/terrace/internal/service/likeness"
+	"github.com/terrace-cd/terrace/internal/service/modules"
 	"github.com/terrace-cd/terrace/internal/service/previews"
 	"github.com/terrace-cd/terrace/internal/service/projects"
 	"github.com/terrace-cd/terrace/internal/service/rollouts"
@@ -50,12 +52,15 @@ import (
 
 // Options of a server. Data is required.
 type Options struct {
-	Data     string // folder for everything
-	Listen   string // address, default 127.0.0.1:8750
-	URL      string // where runners and webhooks reach the server; default: Listen
-	Database string // default: a SQLite file in Data
-	Storage  string // of states: a folder or s3://BUCKET?…, default: a folder in Data
-	Poll     time.Duration
+	Data   string // folder for everything
+	Listen string // address, default 127.0.0.1:8750
+	URL    string // where runners and webhooks reach the server; default: Listen
+	// RegistryHost is what people write as the host of a module of the registry. Default:
+	// the host of the URL.
+	RegistryHost string
+	Database     string // default: a SQLite file in Data
+	Storage      string // of states: a folder or s3://BUCKET?…, default: a folder in Data
+	Poll         time.Duration
 	// ProviderMirrors are folders in the layout of a filesystem mirror, searched
 	// before the network.
 	ProviderMirrors []string
@@ -135,6 +140,9 @@ func (o *Options) defaults() error {
 		}
 		o.URL = strings.TrimRight(o.URL, "/")
 	}
+	if o.RegistryHost != "" && !registryHost.MatchString(o.RegistryHost) {
+		return core.Errorf(core.Invalid, "%q cannot be the host of a module registry; write for example terrace.example.com, without https://", o.RegistryHost)
+	}
 	if o.Exe == "" {
 		if o.Exe, err = os.Executable(); err != nil {
 			return err
@@ -142,6 +150,9 @@ func (o *Options) defaults() error {
 	}
 	return nil
 }
+
+// registryHost is what engines take for the host in a module's source.
+var registryHost = regexp.MustCompile(`^[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*(:[0-9]{1,5})?$`)
 
 // Start starts a server. It answers when Start returns; Close stops it. Errors say
 // what is in the way: a data folder in use, an address taken, a database of a newer
@@ -244,7 +255,9 @@ func (a *App) build(ctx context.Context) (http.Handler, func(context.Context), e
 	runService := &runs.Service{Store: a.store, Guardrails: rails, Wanted: evaluator, Source: sources, State: states, Seal: keyring, Bus: changes, Log: o.Log,
 		URL: a.URL, Grace: 5 * time.Minute, VerifyEvery: 10 * time.Second}
 	states.SetGuard(runService.Forgotten)
-	projectService := &projects.Service{Store: a.store, Source: sources, Wanted: evaluator, Seal: keyring, Bus: changes, Log: o.Log}
+	moduleService := &modules.Service{Store: a.store, Source: sources, Wanted: evaluator, Seal: keyring, Log: o.Log, Host: a.registryHost(), Every: o.Poll}
+	runService.RegistryHost, evaluator.Unreleased = moduleService.Host, moduleService.Unreleased
+	projectService := &projects.Service{Modules: moduleService.Resolve, Store: a.store, Source: sources, Wanted: evaluator, Seal: keyring, Bus: changes, Log: o.Log}
 	sandboxService := &sandboxes.Service{Store: a.store, Source: sources, Wanted: evaluator, Guardrails: rails, Projects: projectService, Runs: runService, Bus: changes, Log: o.Log}
 	projectService.BranchGone, rails.Misfits = sandboxService.BranchGone, projectService.GuardMisfits
 	previewService := &previews.Service{Store: a.store, Source: sources, Wanted: evaluator, Guardrails: rails, Projects: projectService, Runs: runService, Sandboxes: sandboxService,
@@ -269,7 +282,7 @@ func (a *App) build(ctx context.Context) (http.Handler, func(context.Context), e
 	loop := &reconcile.Reconciler{Likeness: likenessService, Store: a.store, Wanted: evaluator, Guardrails: rails, Runs: runService, Bus: changes, Log: o.Log}
 	listen, ask := a.listen(changes, poller)
 	previewService.Ask = ask
-	api := &httpapi.API{Access: accessService, Likeness: likenessService, Board: boardService, Bus: changes, Drift: &drift.Service{Store: a.store, Runs: runService, Wanted: evaluator, Bus: changes},
+	api := &httpapi.API{Access: accessService, Likeness: likenessService, Modules: moduleService, Board: boardService, Bus: changes, Drift: &drift.Service{Store: a.store, Runs: runService, Wanted: evaluator, Bus: changes},
 		Verification: &verification.Service{Store: a.store, Runs: runService, Wanted: evaluator, Bus: changes}, Guardrails: rails, Keys: keyService, Projects: projectService, Rollouts: rolloutService, Runs: runService, Sandboxes: sandboxService, Previews: previewService,
 		State: states, Wanted: evaluator, Store: a.store, VerifyEvents: a.store.VerifyEvents, Log: o.Log, Ask: ask, Version: o.Version}
 	api.Pages = web.New(httpapi.Pages{API: api}, web.Options{Version: o.Version})
@@ -278,8 +291,19 @@ func (a *App) build(ctx context.Context) (http.Handler, func(context.Context), e
 		a.work.Go(func() { keyService.Tend(ctx) })
 		listen(ctx)
 	}
-	a.leader.loops = []func(context.Context){loop.Run, likenessService.Tend, exec.Run, poller.Run, sandboxService.Tend, previewService.Tend, previewService.Talk, keeper.Run, keyService.Run}
+	a.leader.loops = []func(context.Context){loop.Run, likenessService.Tend, exec.Run, poller.Run, moduleService.Tend, sandboxService.Tend, previewService.Tend, previewService.Talk, keeper.Run, keyService.Run}
 	return api.Handler(), always, nil
+}
+
+// registryHost is the host in the sources of the registry's modules.
+func (a *App) registryHost() string {
+	if a.options.RegistryHost != "" {
+		return strings.ToLower(a.options.RegistryHost)
+	}
+	if u, err := url.Parse(a.url); err == nil {
+		return strings.ToLower(u.Host)
+	}
+	return ""
 }
 
 // pollTopic begins the topic by which a server that got a webhook asks the one that

@@ -64,8 +64,12 @@ func TestRequests(t *testing.T) {
 			_, err := c.ConfirmException(ctx, "shop", "x-1")
 			return err
 		},
-		"GET /api/v1/guardrails?version=3": func() error { _, err := c.Guardrails(ctx, 3); return err },
-		"GET /api/v1/guardrails/history":   func() error { _, err := c.GuardrailsHistory(ctx); return err },
+		"GET /api/v1/guardrails?version=3":                         func() error { _, err := c.Guardrails(ctx, 3); return err },
+		"GET /api/v1/modules/team/vpc/aws?version=1.0.0":           func() error { _, err := c.Module(ctx, "team/vpc/aws", "1.0.0"); return err },
+		"GET /api/v1/modules/team/..%3Fb/aws":                      func() error { _, err := c.Module(ctx, "team/..?b/aws", ""); return err },
+		"DELETE /api/v1/modules/team/vpc/aws":                      func() error { return c.RemoveModule(ctx, "team/vpc/aws") },
+		"GET /api/v1/runs/r-1/modules/team/vpc/aws/1.0.0-rc.1%2Fx": func() error { _, err := c.RunModule(ctx, "r-1", "team/vpc/aws", "1.0.0-rc.1/x"); return err },
+		"GET /api/v1/guardrails/history":                           func() error { _, err := c.GuardrailsHistory(ctx); return err },
 		`PUT /api/v1/guardrails {"files":{"a":"b"}}`: func() error {
 			_, err := c.SetGuardrails(ctx, wire.SetGuardrails{Files: map[string]string{"a": "b"}})
 			return err

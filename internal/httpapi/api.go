@@ -22,6 +22,7 @@ import (
 	"github.com/terrace-cd/terrace/internal/service/guardrails"
 	"github.com/terrace-cd/terrace/internal/service/keys"
 	"github.com/terrace-cd/terrace/internal/service/likeness"
+	"github.com/terrace-cd/terrace/internal/service/modules"
 	"github.com/terrace-cd/terrace/internal/service/previews"
 	"github.com/terrace-cd/terrace/internal/service/projects"
 	"github.com/terrace-cd/terrace/internal/service/rollouts"
@@ -41,6 +42,7 @@ type API struct {
 	Guardrails   *guardrails.Service
 	Keys         *keys.Service
 	Likeness     *likeness.Service
+	Modules      *modules.Service
 	Verification *verification.Service
 	Previews     *previews.Service
 	Projects     *projects.Service
@@ -253,6 +255,7 @@ func (a *API) routes(r *routes) {
 	a.accessRoutes(r)
 	a.sandboxRoutes(r)
 	a.previewRoutes(r)
+	a.moduleRoutes(r)
 	a.rollbackRoutes(r)
 	a.exceptionRoutes(r)
 	a.replacementRoutes(r)

@@ -87,6 +87,27 @@ func (p Pages) Run(ctx context.Context, id string) (wire.Run, error) {
 	return p.API.Board.Run(ctx, id, by(ctx))
 }
 
+// Modules lists the modules of the registry.
+func (p Pages) Modules(ctx context.Context) ([]wire.Module, error) {
+	if err := may(ctx, core.RoleViewer, "", ""); err != nil {
+		return nil, err
+	}
+	all, err := p.API.Modules.List(ctx)
+	var out []wire.Module
+	for _, m := range all {
+		out = append(out, p.API.Modules.Wire(m))
+	}
+	return out, err
+}
+
+// Module shows a module, with the documentation of a version.
+func (p Pages) Module(ctx context.Context, address, version string) (wire.ShownModule, error) {
+	if err := may(ctx, core.RoleViewer, "", ""); err != nil {
+		return wire.ShownModule{}, err
+	}
+	return p.API.shownModule(ctx, address, version)
+}
+
 // Approvals lists the runs of a project that wait for approvals.
 func (p Pages) Approvals(ctx context.Context, project string) ([]wire.Approval, error) {
 	if err := may(ctx, core.RoleViewer, project, ""); err != nil {

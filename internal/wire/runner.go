@@ -30,6 +30,9 @@ type Job struct {
 	// Mask lists further values that must not appear in what the runner reports.
 	Mask []string `json:"mask,omitempty"`
 
+	// Modules are what the module registry gives to the stack; nil when it uses nothing of it.
+	Modules *Registry `json:"modules,omitempty"`
+
 	// Policies judge the plan, and are told About beside it. Allow is what it may use.
 	Policies []Policy `json:"policies,omitempty"`
 	About    About    `json:"about"`

@@ -54,4 +54,5 @@ type SandboxShell struct {
 	Variables map[string]json.RawMessage `json:"variables" doc:"by name; they go before those of files"`
 	Secrets   map[string]string          `json:"secrets" doc:"variables of the environment"`
 	State     string                     `json:"state" doc:"address of the state, below the server's"`
+	Registry  string                     `json:"registry,omitempty" doc:"host of the server's module registry"`
 }

@@ -31,6 +31,9 @@ type Service struct {
 	Seal   core.Sealer
 	Bus    *bus.Bus
 	Log    *slog.Logger
+	// Modules says what the module registry gives to a commit, after what the release before
+	// it got; nil for nothing.
+	Modules func(ctx context.Context, p core.Project, cfg *config.Config, commit string, before map[string][]core.ResolvedModule) (map[string][]core.ResolvedModule, error)
 	// BranchGone is told of a sandbox whose branch is not there any more.
 	BranchGone func(ctx context.Context, p core.Project) error
 
@@ -277,6 +280,7 @@ func withCheckError(p core.Project, message string) core.Project {
 type found struct {
 	release core.Release
 	cfg     *config.Config // nil when it is invalid
+	modules map[string][]core.ResolvedModule
 }
 
 func (s *Service) record(ctx context.Context, p core.Project, head, by string) error {
@@ -317,6 +321,10 @@ func (s *Service) record(ctx context.Context, p core.Project, head, by string) e
 		return err
 	}
 	var fresh []found
+	before, err := s.modulesBefore(ctx, p)
+	if err != nil {
+		return err
+	}
 	for _, c := range commits {
 		if known[c.Hash] {
 			continue
@@ -329,6 +337,15 @@ func (s *Service) record(ctx context.Context, p core.Project, head, by string) e
 			f.cfg, f.release.Invalid = nil, core.MessageOf(err)
 		} else if err != nil {
 			return err
+		} else if s.Modules != nil {
+			switch f.modules, err = s.Modules(ctx, p, f.cfg, c.Hash, before); core.CodeOf(err) {
+			case "":
+				before = f.modules
+			case core.Invalid, core.NotFound:
+				f.release.Invalid, f.cfg = core.MessageOf(err), nil
+			default:
+				return err
+			}
 		}
 		fresh = append(fresh, f)
 	}
@@ -359,6 +376,11 @@ func (s *Service) record(ctx context.Context, p core.Project, head, by string) e
 			if err := tx.AddRelease(f.release); err != nil {
 				return err
 			}
+			if len(f.modules) > 0 {
+				if err := tx.PutReleaseModules(p.Name, f.release.Commit, f.modules); err != nil {
+					return err
+				}
+			}
 			if err := tx.AddEvent(core.Event{By: "server", Kind: "release.made", Project: p.Name, On: f.release.Commit,
 				Data: map[string]string{"number": fmt.Sprint(f.release.Number)}}); err != nil {
 				return err
@@ -372,6 +394,27 @@ func (s *Service) record(ctx context.Context, p core.Project, head, by string) e
 		p.Head, p.Checked, p.CheckError, p.Stopped, p.StoppedHead = head, tx.Now(), "", "", ""
 		return tx.UpdateProject(p)
 	})
+}
+
+// modulesBefore is what the newest release got of the module registry; of a new sandbox, what
+// the newest release of its base did.
+func (s *Service) modulesBefore(ctx context.Context, p core.Project) (before map[string][]core.ResolvedModule, err error) {
+	err = s.Store.View(ctx, func(tx core.Tx) error {
+		name := p.Name
+		r, err := NewestValid(tx, name)
+		if core.CodeOf(err) == core.Conflict && p.Sandbox != nil {
+			name = p.Sandbox.Of
+			r, err = NewestValid(tx, name)
+		}
+		if core.CodeOf(err) == core.Conflict {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		before, err = tx.ReleaseModules(name, r.Commit)
+		return err
+	})
+	return before, err
 }
 
 // again lets a commit of a sandbox's branch in once more, as the newest.

@@ -158,6 +158,9 @@ func (s *Service) job(ctx context.Context, p core.Project, instance core.Instanc
 	}
 	job.Source.Path, job.Variables, job.VarFiles = w.Inputs.Path, w.Inputs.Variables, w.Inputs.VarFiles
 	job.Backend.Config = w.Inputs.Backend
+	if job.Modules, err = s.modulesOf(ctx, p, commit, w.Inputs.Path); err != nil {
+		return wire.Job{}, err
+	}
 	if err := s.Store.View(ctx, func(tx core.Tx) error {
 		wanted, err := requests(tx, run)
 		for _, r := range wanted {

@@ -39,6 +39,8 @@ type Service struct {
 
 	// URL is where runners reach the server.
 	URL func() string
+	// RegistryHost is what people write as the host of a module of the registry.
+	RegistryHost string
 	// Interrupt asks the runner of a run to stop now; it hears of it with its next
 	// heartbeat anyway.
 	Interrupt func(core.Run)

@@ -34,6 +34,14 @@ type Evaluator struct {
 	Rails Rails
 
 	kept sync.Map // outputKey to cachedOutputs
+
+	// Unreleased says what the module registry gives to a commit that is no release, which a
+	// preview looks at; nil for nothing.
+	Unreleased func(ctx context.Context, p core.Project, commit string) (map[string][]core.ResolvedModule, error)
+
+	mu         sync.Mutex
+	modules    map[releaseKey]map[string][]core.ResolvedModule
+	unreleased map[releaseKey]map[string][]core.ResolvedModule
 }
 
 // Planned are outputs of stacks of one environment as plans tell them, by stack, in place of
@@ -108,7 +116,11 @@ func (e *Evaluator) Contents(ctx context.Context, p core.Project, commit, enviro
 	if p.Sandbox != nil {
 		environment = p.Sandbox.Base // its folders and files
 	}
-	return e.Source.AllContents(ctx, p.Repo, commit, p.Path, environment)
+	all, err := e.Source.AllContents(ctx, p.Repo, commit, p.Path, environment)
+	if err != nil {
+		return nil, err
+	}
+	return e.withModules(ctx, p, commit, all)
 }
 
 // Instance evaluates one instance. content is what Contents returned for its stack.
