@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -35,7 +36,7 @@ it is in .git/info/exclude, and gone afterwards. Only the owner of a sandbox may
 			if err != nil {
 				return err
 			}
-			bench := workbench.Bench{Backend: httpBackend(c, shell.State), Shell: shell}
+			bench := workbench.Bench{Backend: append(httpBackend(c, shell.State), registryToken(c, shell.Registry)...), Shell: shell}
 			bench.Repository, _ = repositoryOf(here)
 			if bench.Kept, err = workFolder(c.URL(), project, args[0], args[1]); err != nil {
 				return err
@@ -54,6 +55,15 @@ it is in .git/info/exclude, and gone afterwards. Only the owner of a sandbox may
 		})}
 	c.Flags().BoolVar(&print, "print", false, "print the settings as lines for a shell, and leave the override file")
 	return c
+}
+
+// registryToken lets the engine in at the server's module registry, where its name can be that
+// of a variable.
+func registryToken(c *client.Client, host string) [][2]string {
+	if host == "" || strings.Contains(host, ":") {
+		return nil
+	}
+	return [][2]string{{"TF_TOKEN_" + strings.NewReplacer(".", "_", "-", "__").Replace(host), c.Token()}}
 }
 
 // workFolder is where the engine's data of an instance stays from one shell to the next.

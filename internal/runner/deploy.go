@@ -124,6 +124,9 @@ func (a *attempt) open(out *progress) (_ *engine.Session, err error) {
 		}
 		o.Backend, o.Token = a.relay.url(), a.relay.password
 	}
+	if o.Registry, err = a.openModules(); err != nil {
+		return nil, err
+	}
 	for _, file := range a.job.VarFiles {
 		o.VarFiles = append(o.VarFiles, a.tree.File(file))
 	}

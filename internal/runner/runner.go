@@ -43,8 +43,9 @@ type attempt struct {
 	spool    *logSpool
 	queue    *spool.Queue
 	gate     *gate
-	relay    *relay  // nil when the stack has a backend of its own
-	out      *masked // the log
+	registry *registry // nil when the stack uses nothing of the module registry
+	relay    *relay    // nil when the stack has a backend of its own
+	out      *masked   // the log
 	tree     *checkout.Tree
 	uses     wire.Uses
 	newHosts bool           // the plan creates or replaces something
@@ -150,6 +151,9 @@ func (a *attempt) execute(evict context.CancelCauseFunc) (err error) {
 	done := a.perform()
 	if a.relay != nil {
 		err = errors.Join(err, a.relay.close())
+	}
+	if a.registry != nil {
+		err = errors.Join(err, a.registry.close())
 	}
 	if a.gate != nil {
 		err = errors.Join(err, a.gate.close())

@@ -44,7 +44,7 @@ func (s *Service) Shell(ctx context.Context, by, project, name, stack string) (w
 		return wire.SandboxShell{}, err
 	}
 	out := wire.SandboxShell{Instance: core.InstanceName(stack, name), Path: w.Inputs.Path, Engine: cfg.Project.Engine, VarFiles: w.Inputs.VarFiles,
-		Variables: w.Inputs.Variables, Secrets: secrets, State: fmt.Sprintf("/state/%s/%s/%s", p.Name, name, stack)}
+		Variables: w.Inputs.Variables, Secrets: secrets, Registry: s.Runs.RegistryHost, State: fmt.Sprintf("/state/%s/%s/%s", p.Name, name, stack)}
 	if out.VarFiles == nil {
 		out.VarFiles = []string{}
 	}

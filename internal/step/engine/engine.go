@@ -59,6 +59,8 @@ type Options struct {
 	// layout of a filesystem mirror, asked in order.
 	Store   string
 	Mirrors []string
+	// Registry is where this run finds the modules of one registry; nil for none.
+	Registry *Registry
 	// KeepProviders lets providers run on between the commands of the session.
 	KeepProviders bool
 
@@ -71,6 +73,14 @@ type Options struct {
 	Grace time.Duration
 	// Output is the log: lines for people.
 	Output io.Writer
+}
+
+// Registry is a module registry that is reached at another address than its name says.
+type Registry struct {
+	Host string // in the sources
+	URL  string // where it speaks the module registry protocol
+	// Versions are the modules, by address without the host, with the versions that it has.
+	Versions map[string][]string
 }
 
 // Kept lists the names in the root module's directory that a kept work tree keeps from

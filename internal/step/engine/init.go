@@ -51,7 +51,11 @@ func (s *Session) inputs(lock []byte) (sum string, ok bool) {
 	if !ok {
 		return "", false
 	}
-	data, err := json.Marshal([]string{"1", s.o.Engine.Name, s.o.Engine.Version, platform, s.backendInputs(), digest(lock), code})
+	parts := []string{"1", s.o.Engine.Name, s.o.Engine.Version, platform, s.backendInputs(), digest(lock), code}
+	if s.o.Registry != nil {
+		parts = append(parts, s.o.Registry.inputs())
+	}
+	data, err := json.Marshal(parts)
 	return digest(data), err == nil
 }
 
@@ -123,6 +127,9 @@ func (s *Session) initialise(ctx context.Context) error {
 	if err := os.Remove(s.stampFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return core.Errorf(core.Unavailable, "the work tree cannot be written: %w", err)
 	}
+	if err := s.forgetModules(); err != nil {
+		return core.Errorf(core.Unavailable, "the work tree cannot be written: %w", err)
+	}
 	args := []string{"init", "-input=false", "-reconfigure", "-no-color"}
 	own := lock != nil && digest(lock) != made
 	if own {
@@ -164,6 +171,9 @@ func (s *Session) initialise(ctx context.Context) error {
 	}
 	if lock, err = s.lockData(); err != nil {
 		return core.Errorf(core.Unavailable, "the lock file of %s cannot be read: %w", s.base, err)
+	}
+	if err := s.checkModules(); err != nil {
+		return err
 	}
 	if s.o.Store != "" {
 		if err := s.fill(lock); err != nil {

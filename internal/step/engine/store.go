@@ -93,6 +93,9 @@ func (s *Session) writeConfig(from sources) error {
 		fmt.Fprintf(&b, "  filesystem_mirror {\n    path = %s\n    include = %s\n  }\n", quote(s.packages()), list(from.stored))
 	}
 	fmt.Fprintf(&b, "  direct {\n    exclude = %s\n  }\n}\n", list(slices.Concat(from.stored, from.mirror)))
+	if r := s.o.Registry; r != nil {
+		fmt.Fprintf(&b, "host %s {\n  services = {\n    \"modules.v1\" = %s\n  }\n}\n", quote(r.Host), quote(r.URL))
+	}
 	return os.WriteFile(s.cliFile, []byte(b.String()), 0o600)
 }
 
