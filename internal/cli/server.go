@@ -64,6 +64,7 @@ the server does not touch them.`,
 	f.StringVar(&o.Data, "data", defaultData(), "folder for everything the server keeps")
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:8750", "address to listen on")
 	f.StringVar(&o.URL, "url", "", "where runners and webhooks reach the server, when a proxy is in between (default: where it listens)")
+	f.StringVar(&o.RegistryHost, "registry-host", "", "host in the sources of modules that this server's registry serves (default: the host of --url)")
 	f.StringVar(&o.Database, "database", "", "database: a file or postgres://USER@HOST/NAME (default: TERRACE_DATABASE, else SQLite in the data folder)")
 	f.StringVar(&o.Storage, "storage", "", "where states are kept: a folder, or s3://BUCKET?region=REGION (default: a folder in the data folder)")
 	f.StringArrayVar(&o.MasterKeys, "master-key", nil, masterKeyHelp)

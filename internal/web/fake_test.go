@@ -32,6 +32,7 @@ type fake struct {
 	cancels  []string
 	asks     []wire.Approval
 	votes    []string
+	modules  []wire.ShownModule
 }
 
 func newFake() *fake {
@@ -147,6 +148,25 @@ func (f *fake) Logs(_ context.Context, run string, after int64, limit int) ([]wi
 		return nil, nil
 	}
 	return slices.Clone(all[i:min(len(all), i+limit)]), nil
+}
+
+func (f *fake) Modules(context.Context) ([]wire.Module, error) {
+	defer f.locked()()
+	var all []wire.Module
+	for _, m := range f.modules {
+		all = append(all, m.Module)
+	}
+	return all, f.fails
+}
+
+func (f *fake) Module(_ context.Context, address, version string) (wire.ShownModule, error) {
+	defer f.locked()()
+	for _, m := range f.modules {
+		if m.Address == address && (version == "" || version == m.Version) {
+			return m, f.fails
+		}
+	}
+	return wire.ShownModule{}, core.Errorf(core.NotFound, "the registry has no module %s", address)
 }
 
 func (f *fake) Approvals(context.Context, string) ([]wire.Approval, error) {

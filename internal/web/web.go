@@ -44,6 +44,11 @@ type Backend interface {
 	// LogChanged ticks when a run's log grows; closed when ctx ends.
 	LogChanged(ctx context.Context, run string) <-chan struct{}
 
+	// Modules lists the modules of the registry by address.
+	Modules(ctx context.Context) ([]wire.Module, error)
+	// Module shows a module, with the documentation of a version, the newest for "".
+	Module(ctx context.Context, address, version string) (wire.ShownModule, error)
+
 	// Approvals lists the runs of a project that wait for approvals.
 	Approvals(ctx context.Context, project string) ([]wire.Approval, error)
 	// Vote says yes or no to a plan, which is the digest of what was shown.
@@ -90,6 +95,8 @@ func New(b Backend, o Options) http.Handler {
 	s.page("POST /runs/{id}/vote", s.vote)
 	s.page("GET /runs/{id}/log", s.logEvents)
 	s.page("GET /runs/{id}/log.txt", s.logText)
+	s.page("GET /modules", s.modules)
+	s.page("GET /modules/{namespace}/{name}/{system}", s.module)
 	s.page("GET /login", s.login)
 	s.mux.HandleFunc("GET /assets/{file}", serveAsset)
 	s.mux.HandleFunc("GET /favicon.ico", serveFavicon)
