@@ -18,13 +18,14 @@ func (s *Service) Read(ctx context.Context, project string) error {
 	if err != nil || p.Forge == nil {
 		return err
 	}
+	if quiet, err := s.quiet(ctx, p); err != nil || quiet {
+		return err
+	}
 	var known []core.Pull
-	quiet := false
 	if err := s.Store.View(ctx, func(tx core.Tx) (err error) {
-		quiet = tx.Now().Before(p.Forge.Quiet)
 		known, err = tx.Pulls(project, true)
 		return err
-	}); err != nil || quiet {
+	}); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, talkWithin)

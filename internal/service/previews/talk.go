@@ -96,6 +96,9 @@ func digestOf(v any) string {
 func (s *Service) say(ctx context.Context, p core.Project) {
 	ctx, cancel := context.WithTimeout(ctx, talkWithin)
 	defer cancel()
+	if quiet, err := s.quiet(ctx, p); err != nil || quiet {
+		return
+	}
 	c, err := s.client(p)
 	if err != nil {
 		s.troubled(ctx, p, err)
@@ -114,6 +117,15 @@ func (s *Service) say(ctx context.Context, p core.Project) {
 			}
 		}
 	}
+}
+
+// quiet reports whether a forge asked not to be spoken to now.
+func (s *Service) quiet(ctx context.Context, p core.Project) (quiet bool, err error) {
+	err = s.Store.Peek(ctx, func(tx core.Tx) error {
+		quiet = tx.Now().Before(p.Forge.Quiet)
+		return nil
+	})
+	return quiet, err
 }
 
 // put says one thing unless it is said.
