@@ -14,6 +14,8 @@ import (
 
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/seal"
+	"github.com/terrace-cd/terrace/internal/service/guardrails"
+	"github.com/terrace-cd/terrace/internal/service/runs"
 	"github.com/terrace-cd/terrace/internal/service/wanted"
 	"github.com/terrace-cd/terrace/internal/source"
 	"github.com/terrace-cd/terrace/internal/store"
@@ -57,7 +59,7 @@ func newBench(t *testing.T) *bench {
 	if err := ring.Set([]seal.Key{key}, digest); err != nil {
 		t.Fatal(err)
 	}
-	s := &Service{Store: db, Source: sources, Seal: ring, Wanted: &wanted.Evaluator{Store: db, Source: sources, Seal: ring}, Log: slog.New(slog.DiscardHandler), Host: host}
+	s := &Service{Store: db, Source: sources, Seal: ring, Wanted: &wanted.Evaluator{Store: db, Source: sources, Seal: ring, Rails: &guardrails.Service{Store: db}}, Log: slog.New(slog.DiscardHandler), Host: host}
 	b := &bench{Service: s, t: t, modules: testkit.Git(t), project: testkit.Git(t)}
 	b.project.Write("terrace.hcl", "project \"shop\" {\n  stacks = [\"net\"]\n}\nenvironment \"dev\" {}\n")
 	return b
@@ -305,5 +307,67 @@ func TestLinks(t *testing.T) {
 	}
 	if _, _, err := b.Link(t.Context(), "team/vpc/aws", "9.0.0", now); core.CodeOf(err) != core.NotFound {
 		t.Errorf("a version that is none: %v", err)
+	}
+}
+
+// A run gets what its release got, and nothing else of the registry.
+func TestRunsGetTheModulesOfTheirRelease(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.tag("v1.0.0", ".", "# one")
+	b.add("team/vpc/aws", ".", "v*")
+	b.add("team/other/aws", ".", "v*")
+	b.push(calls("~> 1.0"))
+	b.tag("v1.1.0", ".", "# two")
+	if err := b.Refresh(t.Context(), "team/vpc/aws"); err != nil {
+		t.Fatal(err)
+	}
+	release := core.Release{Project: "shop", Number: 1, Commit: b.project.Head()}
+	if err := b.Store.Update(t.Context(), func(tx core.Tx) error {
+		for _, err := range []error{
+			tx.AddProject(core.Project{Name: "shop", Repo: b.project.Remote, Branch: "main", Path: ".", Created: tx.Now()}),
+			tx.AddRelease(release),
+			tx.PutReleaseModules("shop", release.Commit, b.before),
+			tx.AddRun(core.Run{ID: "r-1", Project: "shop", Stack: "net", Environment: "dev", Kind: core.KindDeploy, Status: core.RunPlanning, Release: release, Fence: 3, Created: tx.Now()}),
+		} {
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	service := &runs.Service{Store: b.Store, Wanted: b.Wanted, Source: b.Source}
+	mine := runs.Caller{Run: "r-1", Fence: 3}
+	if a, err := service.Module(t.Context(), mine, "r-1", "team/vpc/aws", "1.0.0"); err != nil || len(a.Archive) == 0 {
+		t.Errorf("it does not get its own: %v", err)
+	}
+	for name, c := range map[string]struct {
+		caller          runs.Caller
+		module, version string
+		want            core.Code
+	}{
+		"a newer version":        {mine, "team/vpc/aws", "1.1.0", core.Denied},
+		"another module":         {mine, "team/other/aws", "1.0.0", core.Denied},
+		"one that there is not":  {mine, "team/none/aws", "1.0.0", core.Denied},
+		"a version that climbs":  {mine, "team/vpc/aws", "../1.0.0", core.Denied},
+		"another run's":          {runs.Caller{Run: "r-2", Fence: 3}, "team/vpc/aws", "1.0.0", core.Denied},
+		"an attempt of before":   {runs.Caller{Run: "r-1", Fence: 2}, "team/vpc/aws", "1.0.0", core.Conflict},
+		"with nothing in a name": {mine, "", "", core.Denied},
+	} {
+		if _, err := service.Module(t.Context(), c.caller, "r-1", c.module, c.version); core.CodeOf(err) != c.want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := b.Remove(t.Context(), "user:ana", "team/vpc/aws"); core.CodeOf(err) != core.Conflict || !strings.Contains(core.MessageOf(err), "used by shop") {
+		t.Errorf("what is used can be removed: %v", err)
+	}
+	if err := b.Remove(t.Context(), "user:ana", "team/other/aws"); err != nil {
+		t.Error(err)
+	}
+	uses, err := b.Uses(t.Context(), "shop")
+	if err != nil || len(uses) != 1 || uses[0].Instance != "net@dev" || uses[0].Version != "1.0.0" || uses[0].Newest != "1.1.0" || !uses[0].Upgrade || uses[0].Applied != "" {
+		t.Errorf("uses: %+v, %v", uses, err)
 	}
 }

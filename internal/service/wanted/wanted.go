@@ -33,11 +33,11 @@ type Evaluator struct {
 	// Rails are the guardrails that give variables values.
 	Rails Rails
 
-	kept sync.Map // outputKey to cachedOutputs
-
 	// Unreleased says what the module registry gives to a commit that is no release, which a
 	// preview looks at; nil for nothing.
 	Unreleased func(ctx context.Context, p core.Project, commit string) (map[string][]core.ResolvedModule, error)
+
+	kept sync.Map // outputKey to cachedOutputs
 
 	mu         sync.Mutex
 	modules    map[releaseKey]map[string][]core.ResolvedModule
