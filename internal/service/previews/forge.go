@@ -112,6 +112,16 @@ func (s *Service) setForge(ctx context.Context, by, project string, f *core.Forg
 			if p.Forge == nil {
 				return core.Errorf(core.NotFound, "nobody has said where %s is hosted", project)
 			}
+			open, err := tx.Pulls(project, true)
+			if err != nil {
+				return err
+			}
+			for _, pull := range open { // nobody would hear of their end
+				pull.Open, pull.Previewed = false, ""
+				if err := tx.PutPull(pull); err != nil {
+					return err
+				}
+			}
 		} else {
 			data = map[string]string{"kind": f.Kind, "url": f.URL, "repo": f.Repo}
 		}

@@ -50,6 +50,7 @@ type Service struct {
 	clients map[string]client // by project
 	adding  map[string]client // by repository, while its project is added
 	talking map[string]bool   // somebody speaks with the forge of a project
+	talks   sync.WaitGroup
 }
 
 // client is a conversation with a forge, by what it was opened with.
@@ -160,9 +161,10 @@ func (s *Service) begin(ctx context.Context, p core.Project, pv core.Preview, wa
 		}
 	}
 	var stopped []core.Run
+	var others []core.Preview
 	err := s.Store.Update(ctx, func(tx core.Tx) error {
 		var err error
-		if stopped, err = s.stopOthers(tx, pv); err != nil {
+		if others, stopped, err = s.stopOthers(tx, pv); err != nil {
 			return err
 		}
 		pv.Created = tx.Now()
@@ -187,12 +189,17 @@ func (s *Service) begin(ctx context.Context, p core.Project, pv core.Preview, wa
 		return event(tx, pv.By, "preview."+string(pv.Status), pv)
 	})
 	s.interrupt(stopped)
+	for _, old := range others {
+		if old.Merged != pv.Merged {
+			s.Source.Forget(ctx, p.Repo, old.Merged)
+		}
+	}
 	s.Bus.Changed(p.Name)
 	return pv, err
 }
 
 // stopOthers ends what is under way for the same pull request, or the same branch.
-func (s *Service) stopOthers(tx core.Tx, pv core.Preview) (stopped []core.Run, err error) {
+func (s *Service) stopOthers(tx core.Tx, pv core.Preview) (others []core.Preview, stopped []core.Run, err error) {
 	all, err := tx.Previews(core.PreviewFilter{Project: pv.Project, Pull: pv.Pull, Under: true})
 	for _, old := range all {
 		if err != nil || old.Pull != pv.Pull || old.Pull == 0 && old.Branch != pv.Branch {
@@ -200,9 +207,9 @@ func (s *Service) stopOthers(tx core.Tx, pv core.Preview) (stopped []core.Run, e
 		}
 		var some []core.Run
 		some, err = s.end(tx, old, core.PreviewSuperseded, "server", fmt.Sprintf("%s is at %s now", old.Branch, core.ShortCommit(pv.Commit)))
-		stopped = append(stopped, some...)
+		others, stopped = append(others, old), append(stopped, some...)
 	}
-	return stopped, err
+	return others, stopped, err
 }
 
 // end ends a preview and its runs. The caller interrupts the runners of those it returns.
@@ -251,6 +258,9 @@ func (s *Service) Cancel(ctx context.Context, by, project, id string) (pv core.P
 		return err
 	})
 	s.interrupt(stopped)
+	if p, err := s.Projects.Get(ctx, project); err == nil {
+		s.Source.Forget(ctx, p.Repo, pv.Merged)
+	}
 	s.Bus.Changed(project)
 	return pv, err
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/terrace-cd/terrace/internal/core"
@@ -35,6 +36,7 @@ func (s *Service) Talk(ctx context.Context) {
 	changed := s.Bus.Listen(ctx, "")
 	tick := time.NewTicker(talkEvery)
 	defer tick.Stop()
+	defer s.talks.Wait()
 	for {
 		all, err := s.Projects.List(ctx)
 		if err != nil && ctx.Err() == nil {
@@ -71,14 +73,14 @@ func (s *Service) alone(project string, f func()) {
 		return
 	}
 	s.talking[project] = true
-	go func() {
+	s.talks.Go(func() {
 		defer func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			delete(s.talking, project)
 		}()
 		f()
-	}()
+	})
 }
 
 // post is something to be said.
@@ -166,58 +168,104 @@ func (s *Service) put(ctx context.Context, p core.Project, c forge.Client, one p
 	}))
 }
 
-// posts are all that shall be said of a project.
+// toldFor is how long what a preview that is over said is looked at once its pull request is
+// closed.
+const toldFor = time.Hour
+
+// posts are all that shall be said of a project. What a preview has to say follows from what
+// it is at, so that its plans are read only when there is something to say.
 func (s *Service) posts(ctx context.Context, p core.Project, c forge.Client) (out []post, err error) {
-	var pulls []core.Pull
-	newest := map[int64]core.Preview{}
-	found := map[string]said{}
+	var newest []core.Preview
+	open := map[int64]bool{}
 	var rollouts []core.Rollout
 	if err := s.Store.View(ctx, func(tx core.Tx) error {
-		out, found = nil, map[string]said{}
-		all, err := tx.Pulls(p.Name, false)
+		pulls, err := tx.Pulls(p.Name, true)
 		if err != nil {
 			return err
 		}
-		pulls = all
+		clear(open)
 		for _, pull := range pulls {
-			mine, err := tx.Previews(core.PreviewFilter{Project: p.Name, Pull: pull.Number, Limit: 1})
-			if err != nil {
-				return err
-			}
-			if len(mine) == 0 || !pull.Open && mine[0].Status == core.PreviewRunning {
-				continue
-			}
-			newest[pull.Number] = mine[0]
-			if err := s.found(tx, mine[0], found); err != nil {
-				return err
-			}
+			open[pull.Number] = true
 		}
+		all, err := tx.Previews(core.PreviewFilter{Project: p.Name, Limit: keep})
+		if err != nil {
+			return err
+		}
+		newest = ofPulls(all, open, tx.Now())
 		rollouts, err = tx.Rollouts(p.Name, false, rolloutsTold)
 		return err
 	}); err != nil {
 		return nil, err
 	}
-	for _, pull := range pulls {
-		pv, ok := newest[pull.Number]
-		if !ok {
-			continue
-		}
-		link := s.URL() + "/p/" + url.PathEscape(p.Name) + "/previews/" + pv.ID
-		text := comment(pv, found, link, c.CommentLimit())
-		number := pull.Number
-		out = append(out, post{fmt.Sprintf("comment/%d", number), digestOf(text), func(ctx context.Context, c forge.Client, id string) (string, error) {
-			return c.Comment(ctx, number, id, text)
-		}})
-		if pull.Open {
-			out = append(out, statuses(pv.Commit, previewStatuses(pv, found, link))...)
-		}
+	for _, pv := range newest {
+		out = append(out, s.ofPreview(ctx, pv, c.CommentLimit(), open[pv.Pull])...)
 	}
 	for _, ro := range rollouts {
-		if ro.Kind == core.RolloutPromotion {
-			out = append(out, statuses(ro.Release.Commit, rolloutStatuses(ro, s.URL()+"/rollouts/"+ro.ID))...)
+		if ro.Kind != core.RolloutPromotion {
+			continue
+		}
+		for _, st := range rolloutStatuses(ro, s.URL()+"/rollouts/"+ro.ID) {
+			out = append(out, status(ro.Release.Commit, st.Context, digestOf(st), func() (forge.Status, error) { return st, nil }))
 		}
 	}
 	return out, nil
+}
+
+// ofPulls are the newest previews of pull requests, of those that are closed the ones that
+// ended lately. all are newest first.
+func ofPulls(all []core.Preview, open map[int64]bool, now time.Time) (newest []core.Preview) {
+	seen := map[int64]bool{}
+	for _, pv := range all {
+		lately := pv.Status.Terminal() && now.Sub(pv.Finished) < toldFor
+		if pv.Pull != 0 && !seen[pv.Pull] && (open[pv.Pull] || lately) {
+			newest = append(newest, pv)
+		}
+		seen[pv.Pull] = true
+	}
+	return newest
+}
+
+// ofPreview is what a pull request is told of its preview.
+func (s *Service) ofPreview(ctx context.Context, pv core.Preview, limit int, open bool) []post {
+	link := s.URL() + "/p/" + url.PathEscape(pv.Project) + "/previews/" + pv.ID
+	found := sync.OnceValues(func() (into map[string]said, err error) {
+		err = s.Store.View(ctx, func(tx core.Tx) error {
+			into = map[string]said{}
+			return s.found(tx, pv, into)
+		})
+		return into, err
+	})
+	out := []post{{fmt.Sprintf("comment/%d", pv.Pull), digestOf([]any{pv.ID, pv.Status, link}), func(ctx context.Context, c forge.Client, id string) (string, error) {
+		runs, err := found()
+		if err != nil {
+			return "", err
+		}
+		return c.Comment(ctx, pv.Pull, id, comment(pv, runs, link, limit))
+	}}}
+	if !open {
+		return out
+	}
+	for i, st := range previewStatuses(pv, nil, link) {
+		out = append(out, status(pv.Commit, st.Context, digestOf([]any{pv.ID, pv.Status, link, i}), func() (forge.Status, error) {
+			runs, err := found()
+			if err != nil {
+				return st, err
+			}
+			return previewStatuses(pv, runs, link)[i], nil
+		}))
+	}
+	return out
+}
+
+// status is that of a commit, made when it has to be said.
+func status(commit, name, digest string, made func() (forge.Status, error)) post {
+	return post{"status/" + commit + "/" + name, digest, func(ctx context.Context, c forge.Client, _ string) (string, error) {
+		st, err := made()
+		if err != nil {
+			return "", err
+		}
+		return "", c.Status(ctx, commit, st)
+	}}
 }
 
 // found reads what the runs of a preview that is over have to say.
@@ -254,15 +302,6 @@ func (s *Service) read(tx core.Tx, run string) (one said, err error) {
 		return one, err
 	}
 	return one, nil
-}
-
-func statuses(commit string, all []forge.Status) (out []post) {
-	for _, st := range all {
-		out = append(out, post{"status/" + commit + "/" + st.Context, digestOf(st), func(ctx context.Context, c forge.Client, _ string) (string, error) {
-			return "", c.Status(ctx, commit, st)
-		}})
-	}
-	return out
 }
 
 // previewStatuses are those of a preview's commit: one for all of it, which a branch can be
