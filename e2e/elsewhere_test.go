@@ -154,7 +154,8 @@ resource "terraform_data" "use" {
 			t.Errorf("a run does not have %s", word)
 		}
 	}
-	private := strings.TrimSpace(key[strings.Index(key, "AGE-SECRET"):])
+	_, rest, _ := strings.Cut(key, "AGE-SECRET")
+	private := "AGE-SECRET" + strings.TrimSpace(rest)
 	for _, word := range []string{token, private, "SOPS_AGE_KEY", "VAULT_MAIN", "shop-user"} {
 		if strings.Contains(string(env), word) {
 			t.Errorf("a run sees %s", word)
@@ -228,4 +229,41 @@ resource "terraform_data" "use" {
 	w.stop(15)
 	w.files(canaries, "")
 	w.start()
+}
+
+// What waits for an approval with a value that the guardrails have replaced meanwhile is
+// planned again, and only that is applied.
+func TestAGuardedValueIsPlannedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.park("approval {}", "", "")
+	w.stack("web", "one", `
+variable "owner" {
+  type    = string
+  default = "nobody"
+}
+
+resource "terraform_data" "owner" {
+  triggers_replace = var.owner
+  provisioner "local-exec" {
+    command = "echo ${var.place} ${var.owner} >> `+w.file("said")+`"
+  }
+}
+`)
+	commit := w.repo.Commit("One")
+	w.repo.Push()
+	w.add("park")
+	first := w.waiting("web@dev")
+	w.rails("environment \"*\" {\n  variables = { owner = \"platform\" }\n}\n")
+	var second approval
+	w.eventually("another plan to wait", func() bool {
+		second = w.waiting("web@dev")
+		return second.Run != first.Run
+	})
+	says(t, "the first run", w.run("run", "show", first.Run), "superseded", "the guardrails give owner another value since it was planned")
+	w.run("approve", second.Run)
+	w.wants(w.ends(commit), "succeeded", "dev succeeded", "production succeeded")
+	if text, err := os.ReadFile(w.file("said")); err != nil || string(text) != "dev platform\nproduction platform\n" {
+		t.Errorf("runs saw, %v:\n%s", err, text)
+	}
 }

@@ -74,6 +74,11 @@ func (l *guardLoad) vaults(top body) {
 			continue
 		}
 		v.Name = block.Labels[0]
+		for _, other := range l.g.Vaults {
+			if core.VaultCredential(other.Name, "") == core.VaultCredential(v.Name, "") {
+				l.error(block.LabelRanges[0], fmt.Sprintf("%q and %q are too much alike", v.Name, other.Name), "Their credentials would be stored under one name, and go to both. Rename one of them.")
+			}
+		}
 		if err := checkVaultAddress(v.Address); v.Address != "" && err != nil {
 			l.error(b.rangeOf("address"), fmt.Sprintf("%q cannot be the address of a vault", v.Address), err.Error()+".")
 		}

@@ -63,7 +63,7 @@ func (c *Config) Inputs(stack, env string, s Scope) (Inputs, error) {
 		return Inputs{}, err
 	}
 	for name, g := range e.guarded {
-		if p.takes(name) {
+		if p.guarded(name) {
 			values[name] = g.Value
 		}
 	}
@@ -85,6 +85,13 @@ func (c *Config) Inputs(stack, env string, s Scope) (Inputs, error) {
 // is what people see.
 func (p *place) takes(name string) bool {
 	return p.module != nil && p.module.variables[name] != nil
+}
+
+// guarded reports whether a value of the guardrails goes to the root module: also to one that
+// could not be understood, or that would be the way around them. Engines warn of what is not
+// declared.
+func (p *place) guarded(name string) bool {
+	return p.takes(name) || p.module == nil || p.module.broken != nil
 }
 
 func (p *place) setsInFile(name string) bool {

@@ -216,7 +216,7 @@ func (c *Config) GuardedVariables(stack, env string) map[string]json.RawMessage 
 	}
 	out := map[string]json.RawMessage{}
 	for name, g := range e.guarded {
-		if !p.takes(name) {
+		if !p.guarded(name) {
 			continue
 		}
 		if out[name], err = marshal(g.Value); err != nil {

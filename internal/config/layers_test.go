@@ -187,6 +187,22 @@ func TestGuardedTypes(t *testing.T) {
 	}
 }
 
+// A root module that is not understood is no way around the guardrails.
+func TestGuardedBrokenModules(t *testing.T) {
+	t.Parallel()
+	tree := layered()
+	tree["stacks/web/main.tf"] += "variable \"x\" {\n  type = nonsense(\n}\n"
+	cfg, diags := Load(tree, ".")
+	if diags.HasErrors() {
+		t.Fatal(Render(diags, tree, false))
+	}
+	cfg = cfg.Under(guards(t, "environment \"*\" {\n  variables = { owner = \"platform\" }\n}\n"), "shop")
+	in, err := cfg.Inputs("web", "dev", Scope{})
+	if err != nil || string(in.Variables["owner"]) != `"platform"` || len(cfg.GuardedVariables("web", "dev")) != 1 {
+		t.Errorf("%s, %v", in.Variables, err)
+	}
+}
+
 func TestVariablesThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ block, says string }{

@@ -140,6 +140,7 @@ func TestVaultsOfGuardrails(t *testing.T) {
 		{`address = "http://vault.example.com"`, "it has to be https://"},
 		{`address = "https://user:pw@vault.example.com"`, "and nothing else"},
 		{`address = "https://vault.example.com/v1"`, "and nothing else"},
+		{"address = \"https://v\"\npaths = [\"kv/*\"]\n}\nvault \"MAIN\" {\naddress = \"https://w\"\npaths = [\"kv/*\"]", "are too much alike"},
 		{"address = \"https://v\"\nauth = \"ldap\"", `Unknown auth "ldap"`},
 		{"address = \"https://v\"\nmount = \"../x\"", "is not the path of an auth method"},
 		{"address = \"https://v\"\npaths = []", `"paths" is empty`},

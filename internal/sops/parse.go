@@ -43,15 +43,16 @@ func yamlValue(n *yaml.Node, depth int) (any, error) {
 	}
 	switch n.Kind {
 	case yaml.MappingNode:
-		out := branch{}
+		out, names := branch{}, map[string]bool{}
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			key := n.Content[i]
 			if key.Kind != yaml.ScalarNode || key.ShortTag() != "!!str" {
 				return nil, fmt.Errorf("line %d: a name has to be a text", key.Line)
 			}
-			if out.has(key.Value) {
+			if names[key.Value] {
 				return nil, fmt.Errorf("line %d: %s is there twice", key.Line, key.Value)
 			}
+			names[key.Value] = true
 			value, err := yamlValue(n.Content[i+1], depth+1)
 			if err != nil {
 				return nil, err
@@ -77,15 +78,6 @@ func yamlValue(n *yaml.Node, depth int) (any, error) {
 		return value, nil
 	}
 	return nil, fmt.Errorf("line %d: aliases are not read, and SOPS writes none", n.Line)
-}
-
-func (b branch) has(key string) bool {
-	for _, it := range b {
-		if it.key == key {
-			return true
-		}
-	}
-	return false
 }
 
 // parseJSON reads one JSON object, keeping its order.
@@ -127,16 +119,17 @@ func jsonValue(d *json.Decoder, depth int) (any, error) {
 			}
 			return list, ended(d)
 		}
-		out := branch{}
+		out, names := branch{}, map[string]bool{}
 		for d.More() {
 			key, err := d.Token()
 			if err != nil {
 				return nil, errors.New("it is no JSON")
 			}
 			name, _ := key.(string)
-			if out.has(name) {
+			if names[name] {
 				return nil, fmt.Errorf("%s is there twice", name)
 			}
+			names[name] = true
 			value, err := jsonValue(d, depth+1)
 			if err != nil {
 				return nil, err
@@ -202,7 +195,7 @@ func plain(value any) any {
 // parseDotenv reads lines NAME=value, in which metadata has names of its own.
 func parseDotenv(content []byte) (branch, map[string]any, error) {
 	var tree branch
-	meta := map[string]any{}
+	meta, names := map[string]any{}, map[string]bool{}
 	for number, line := range strings.Split(string(content), "\n") {
 		if line == "" || line[0] == '#' {
 			continue
@@ -218,9 +211,10 @@ func parseDotenv(content []byte) (branch, map[string]any, error) {
 			}
 			continue
 		}
-		if tree.has(name) {
+		if names[name] {
 			return nil, nil, fmt.Errorf("%s is there twice", name)
 		}
+		names[name] = true
 		tree = append(tree, item{name, value})
 	}
 	if len(meta) == 0 {

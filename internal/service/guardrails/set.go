@@ -102,7 +102,7 @@ func (s *Service) Set(ctx context.Context, by string, files map[string]string, o
 		// No more than a warning: a repository must not be able to keep guardrails out.
 		misfits, err := s.Misfits(ctx)
 		if err != nil {
-			return set, warnings, err
+			misfits = []string{"whether all projects can take these values is not known: " + core.MessageOf(err)}
 		}
 		warnings = append(warnings, misfits...)
 	}
