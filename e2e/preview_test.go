@@ -148,7 +148,21 @@ func TestPreviewOfABranch(t *testing.T) {
 		t.Errorf("the branch's files are in a kept work tree: %v", left)
 	}
 
-	// A newer commit ends the preview of the one before; what is merged says how it compares.
+	// A newer preview of a branch ends the one before, with its runs; a person ends another.
+	old, next := ask[preview](w, "preview", "start", "--branch", "try"), ask[preview](w, "preview", "start", "--branch", "try")
+	if got := w.ended(old.ID); got.Status != "superseded" || !strings.Contains(got.Why, tried[:8]) {
+		t.Errorf("the older preview: %+v", got)
+	}
+	if got := ask[preview](w, "preview", "cancel", next.ID); got.Status != "cancelled" {
+		t.Errorf("cancelled: %+v", got)
+	}
+	for _, r := range get[[]run](w, "runs?limit=100") {
+		if r.Kind == "preview" && r.Status != "succeeded" && r.Status != "failed" && r.Status != "superseded" {
+			t.Errorf("a run of a preview that is over: %+v", r)
+		}
+	}
+
+	// What is merged says how it compares.
 	w.repo.Merge("try", "Merge try")
 	w.push()
 	merged := w.repo.Head()

@@ -160,7 +160,7 @@ func TestAPartialApplySaysWhatItDid(t *testing.T) {
 	w.mustHave("no space left")
 }
 
-const blocks = "echo $$ >OUT/started; while ! test -e OUT/go; do sleep 0.1; done"
+const blocks = "echo $$ >OUT/starting; mv OUT/starting OUT/started; while ! test -e OUT/go; do sleep 0.1; done"
 
 func TestCancellingAnApplyKeepsWhatWasDone(t *testing.T) {
 	t.Parallel()

@@ -190,7 +190,7 @@ func (w *world) read(name string) string {
 
 func (w *world) until(what string, is func() bool) {
 	w.t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); !is(); {
+	for deadline := time.Now().Add(3 * time.Minute); !is(); {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("timed out waiting for %s; reported %q; log:\n%s\noutput: %s", what, w.reported(), w.log.text(""), w.output())
 		}
