@@ -33,14 +33,24 @@ func killsAtRandom(t *trial) {
 	for done := 0; done < n; {
 		// A world of its own, and the test's cleanup with it. One that broke is left.
 		first := done
-		t.Run(fmt.Sprintf("from-%d", first), func(sub *testing.T) {
-			part := newTrial(sub, t.row, t.engine)
+		part, last := fmt.Sprintf("from-%d", first), min(n, first+killsPerWorld)
+		if runs, ok := earlier.has(randomKills, t.engine, part); ok && runs == last-first {
+			done, t.runs = last, t.runs+runs
+			continue
+		}
+		t.Run(part, func(sub *testing.T) {
+			trial := newTrial(sub, t.row, t.engine)
 			defer func() {
-				t.runs += part.runs
-				t.violations += part.violations
+				t.runs += trial.runs
+				t.violations += trial.violations
+				if trial.violations == 0 && !sub.Failed() && done == last {
+					if err := earlier.add(randomKills, t.engine, part, trial.runs); err != nil {
+						sub.Error(err)
+					}
+				}
 			}()
-			w := newWorld(part)
-			for done < min(n, first+killsPerWorld) {
+			w := newWorld(trial)
+			for done < last {
 				done++
 				w.killAtRandom(*seed+uint64(done-1), fmt.Sprintf("%d/%d", done, n))
 			}

@@ -20,6 +20,7 @@ var (
 	kills     = flag.Int("kills", -1, "how many random kills on each database (default 200, or a few without -long)")
 	times     = flag.Int("times", 3, "how often a fault of the table is repeated at most, with -long")
 	seed      = flag.Uint64("seed", 0, "of the first random kill; each one after it has the next (default: by the clock)")
+	keep      = flag.String("keep", "", "a file of what went well, which is not done again with the same program")
 	only      = flag.String("rows", "", "only these rows of the table, as 1,4; 0 are the random kills")
 	databases = flag.String("databases", "sqlite,postgres", "on these")
 )
@@ -47,11 +48,17 @@ func testMain(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	terrace = filepath.Join(dir, "terrace")
-	build := exec.CommandContext(context.Background(), "go", "build", "-buildvcs=false", "-tags", "faults", "-o", terrace, "../cmd/terrace")
+	build := exec.CommandContext(context.Background(), "go", "build", "-buildvcs=false", "-trimpath", "-tags", "faults", "-o", terrace, "../cmd/terrace")
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "building the program:", err)
 		return 1
+	}
+	if *keep != "" {
+		if err := earlier.open(*keep, terrace); err != nil {
+			fmt.Fprintln(os.Stderr, "what was done before:", err)
+			return 1
+		}
 	}
 	began := time.Now()
 	code := m.Run()
