@@ -87,7 +87,7 @@ func (s *Service) Start(ctx context.Context, by string, ask Ask) (core.Preview, 
 	}
 	var pull core.Pull
 	if err := s.Store.View(ctx, func(tx core.Tx) (err error) {
-		pull, err = s.known(tx, p.Name, ask.Pull)
+		pull, err = known(tx, p.Name, ask.Pull)
 		return err
 	}); err != nil {
 		return core.Preview{}, err
@@ -99,7 +99,7 @@ func (s *Service) Start(ctx context.Context, by string, ask Ask) (core.Preview, 
 }
 
 // known finds an open pull request.
-func (s *Service) known(tx core.Tx, project string, number int64) (core.Pull, error) {
+func known(tx core.Tx, project string, number int64) (core.Pull, error) {
 	pull, err := tx.Pull(project, number)
 	if core.CodeOf(err) == core.NotFound || err == nil && !pull.Open {
 		open, err := tx.Pulls(project, true)
@@ -274,7 +274,7 @@ func (s *Service) Allow(ctx context.Context, by, project string, number int64, c
 	}
 	var pull core.Pull
 	if err := s.Store.Update(ctx, func(tx core.Tx) error {
-		if pull, err = s.known(tx, project, number); err != nil {
+		if pull, err = known(tx, project, number); err != nil {
 			return err
 		}
 		switch {

@@ -95,11 +95,9 @@ func gates(l law.Law) (out []string) {
 // removals are the instances whose stack, or whose environment, the branch does not have.
 func removals(tx core.Tx, was, is *config.Config, pv *core.Preview) error {
 	for _, e := range was.Environments {
-		there := is.Instances(e.Name)
 		for _, in := range was.Instances(e.Name) {
-			stays := slices.ContainsFunc(there, func(o config.Instance) bool { return o.Stack == in.Stack })
 			moved := slices.ContainsFunc(is.Stacks, func(st config.Stack) bool { return st.MovedFrom == in.Stack })
-			if stays || moved {
+			if moved || has(is, e.Name, in.Stack) {
 				continue
 			}
 			n, err := state.Resources(tx, pv.Project, in.Stack, e.Name)
@@ -259,7 +257,7 @@ func (w *walk) decide(ctx context.Context, at *core.PreviewInstance, now, before
 		at.State, at.On = core.PreviewsWait, on
 		return
 	}
-	if from := movedFrom(w.is, at.Stack); from != "" && !has(w.was, at.Environment, at.Stack) {
+	if from := runs.MovedFrom(w.is, at.Stack); from != "" && !has(w.was, at.Environment, at.Stack) {
 		at.State, at.Why = core.PreviewsWait, fmt.Sprintf("it was %s, and gets another name when the release enters; then it is planned, and has to be the same (rule 27)", core.InstanceName(from, at.Environment))
 		return
 	}
@@ -308,20 +306,11 @@ func has(cfg *config.Config, environment, stack string) bool {
 	return cfg != nil && slices.ContainsFunc(cfg.Instances(environment), func(in config.Instance) bool { return in.Stack == stack })
 }
 
-func movedFrom(cfg *config.Config, stack string) string {
-	for _, st := range cfg.Stacks {
-		if st.Name == stack {
-			return st.MovedFrom
-		}
-	}
-	return ""
-}
-
 // write stores what was found out, and starts what is to be planned.
 func (w *walk) write(ctx context.Context) error {
 	done := !slices.ContainsFunc(w.pv.Instances, func(i core.PreviewInstance) bool { return !i.Done() })
 	if done {
-		w.pv.Status, w.pv.Why = verdict(w.pv.Instances)
+		w.pv.Status, w.pv.Why = verdict(w.pv.Instances), ""
 	}
 	same, err := w.stored(ctx, w.pv)
 	if err != nil || same && len(w.queue) == 0 {
@@ -373,18 +362,18 @@ func (s *Service) stored(ctx context.Context, pv core.Preview) (bool, error) {
 }
 
 // verdict is how a preview ends whose instances are all decided.
-func verdict(all []core.PreviewInstance) (core.PreviewStatus, string) {
+func verdict(all []core.PreviewInstance) core.PreviewStatus {
 	count := map[core.PreviewState]int{}
 	for _, i := range all {
 		count[i.State]++
 	}
 	switch {
 	case count[core.PreviewsFailed]+count[core.PreviewsDenied] > 0:
-		return core.PreviewFailed, ""
+		return core.PreviewFailed
 	case count[core.PreviewsErrored] > 0:
-		return core.PreviewErrored, ""
+		return core.PreviewErrored
 	}
-	return core.PreviewSucceeded, ""
+	return core.PreviewSucceeded
 }
 
 func (s *Service) finish(ctx context.Context, pv core.Preview, to core.PreviewStatus, why string) error {

@@ -337,7 +337,7 @@ func previewStatuses(pv core.Preview, runs map[string]said, link string) []forge
 }
 
 func verdictOf(all []core.PreviewInstance) string {
-	switch to, _ := verdict(all); to {
+	switch verdict(all) {
 	case core.PreviewFailed:
 		return forge.Failure
 	case core.PreviewErrored:

@@ -93,7 +93,7 @@ func (s *Service) job(ctx context.Context, p core.Project, instance core.Instanc
 		return wire.Job{}, err
 	}
 	if run.Kind == core.KindDeploy {
-		if err := s.Store.View(ctx, func(tx core.Tx) error { return state.Clash(tx, run, movedFrom(cfg, run.Stack)) }); err != nil {
+		if err := s.Store.View(ctx, func(tx core.Tx) error { return state.Clash(tx, run, MovedFrom(cfg, run.Stack)) }); err != nil {
 			return wire.Job{}, err
 		}
 	}
@@ -189,7 +189,8 @@ func stackPath(cfg *config.Config, environment, stack string) string {
 	return "."
 }
 
-func movedFrom(cfg *config.Config, stack string) string {
+// MovedFrom is the stack that one was before by its configuration (rule 27), "" for none.
+func MovedFrom(cfg *config.Config, stack string) string {
 	for _, st := range cfg.Stacks {
 		if st.Name == stack {
 			return st.MovedFrom
