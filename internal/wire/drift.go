@@ -10,6 +10,7 @@ import (
 type Drift struct {
 	Resources []DriftedResource `json:"resources"`
 	Outputs   []AttrChange      `json:"outputs,omitempty" doc:"outputs that would be others"`
+	Hosts     []DriftedHost     `json:"hosts,omitempty" doc:"hosts that Ansible would change, or could not look at"`
 }
 
 // DriftedResource is one resource that is not as its state says.
@@ -44,6 +45,7 @@ type DriftStatus struct {
 	Changed        int       `json:"changed"`
 	Gone           int       `json:"gone"`
 	ChangedOutputs int       `json:"changed_outputs"`
+	ChangedHosts   int       `json:"changed_hosts"`
 	Run            string    `json:"run,omitempty" doc:"of the newest look"`
 	Looked         time.Time `json:"looked,omitzero"`
 	Message        string    `json:"message,omitempty" doc:"why the newest look told nothing"`

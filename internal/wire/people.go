@@ -162,32 +162,35 @@ type StartRollout struct {
 
 // Run is a stage's work on one instance.
 type Run struct {
-	ID          string    `json:"id"`
-	Instance    string    `json:"instance"`
-	Stack       string    `json:"stack"`
-	Environment string    `json:"environment"`
-	Project     string    `json:"project"`
-	Rollout     string    `json:"rollout,omitempty"`
-	Preview     string    `json:"preview,omitempty"`
-	Kind        string    `json:"kind"`
-	Status      string    `json:"status"`
-	Release     Release   `json:"release"`
-	Changes     Changes   `json:"changes"`
-	NoChanges   bool      `json:"no_changes,omitempty"`
-	Attempt     int       `json:"attempt"`
-	Created     time.Time `json:"created"`
-	Started     time.Time `json:"started,omitzero"`
-	Finished    time.Time `json:"finished,omitzero"`
-	Error       *Problem  `json:"error"`
-	PlanDigest  string    `json:"plan_digest,omitempty"`
-	Checks      []Check   `json:"checks,omitempty"`
-	Recap       []Recap   `json:"recap,omitempty" doc:"Ansible's counts per host"`
-	Verified    []Probe   `json:"verified,omitempty"`
-	Approval    *Approval `json:"approval,omitempty" doc:"what it waits for, while it awaits approvals; only when one run is asked for"`
-	Votes       []Vote    `json:"votes,omitempty" doc:"what people said to its plans; only when one run is asked for"`
-	Before      []Hooked  `json:"before_change,omitempty" doc:"commands that ran before something stateful was touched"`
-	Drift       *Drift    `json:"drift,omitempty" doc:"of a run of kind drift: what it found, masked; only when one run is asked for"`
-	Foretold    *Foretold `json:"foretold,omitempty" doc:"how its plan compares with what a preview said; only when one run is asked for"`
+	ID          string       `json:"id"`
+	Instance    string       `json:"instance"`
+	Stack       string       `json:"stack"`
+	Environment string       `json:"environment"`
+	Project     string       `json:"project"`
+	Rollout     string       `json:"rollout,omitempty"`
+	Preview     string       `json:"preview,omitempty"`
+	Kind        string       `json:"kind"`
+	Status      string       `json:"status"`
+	Release     Release      `json:"release"`
+	Changes     Changes      `json:"changes"`
+	NoChanges   bool         `json:"no_changes,omitempty"`
+	Attempt     int          `json:"attempt"`
+	Created     time.Time    `json:"created"`
+	Started     time.Time    `json:"started,omitzero"`
+	Finished    time.Time    `json:"finished,omitzero"`
+	Error       *Problem     `json:"error"`
+	PlanDigest  string       `json:"plan_digest,omitempty"`
+	Checks      []Check      `json:"checks,omitempty"`
+	Recap       []Recap      `json:"recap,omitempty" doc:"Ansible's counts per host"`
+	Hosts       []HostResult `json:"hosts,omitempty" doc:"how Ansible went on each host that it ran on; only when one run is asked for"`
+	Warnings    []string     `json:"warnings,omitempty" doc:"what Ansible's work gives to think of, as tasks that are not idempotent"`
+	Ansible     *Foreseen    `json:"ansible,omitempty" doc:"what Ansible would do after the apply of its plan; only when one run is asked for"`
+	Verified    []Probe      `json:"verified,omitempty"`
+	Approval    *Approval    `json:"approval,omitempty" doc:"what it waits for, while it awaits approvals; only when one run is asked for"`
+	Votes       []Vote       `json:"votes,omitempty" doc:"what people said to its plans; only when one run is asked for"`
+	Before      []Hooked     `json:"before_change,omitempty" doc:"commands that ran before something stateful was touched"`
+	Drift       *Drift       `json:"drift,omitempty" doc:"of a run of kind drift: what it found, masked; only when one run is asked for"`
+	Foretold    *Foretold    `json:"foretold,omitempty" doc:"how its plan compares with what a preview said; only when one run is asked for"`
 	// Phases is how long each took, in milliseconds: prepare, plan, check, before_change,
 	// apply, provision, verify. Those that did not happen are missing.
 	Phases map[string]int64 `json:"phases,omitempty"`

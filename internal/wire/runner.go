@@ -47,6 +47,12 @@ type Job struct {
 	// Apart: the run is of a commit that nobody has accepted, and leaves nothing behind that
 	// another run finds.
 	Apart bool `json:"apart,omitempty"`
+	// Foresee has the runner tell, with its plan, what decides about Ansible afterwards:
+	// Planned.Outputs, and Planned.Resources for the types of Selects.
+	Foresee bool     `json:"foresee,omitempty"`
+	Selects []string `json:"selects,omitempty"`
+	// Provision is for kind drift: what check mode looks for, nil when it looks for nothing.
+	Provision *Provision `json:"provision,omitempty"`
 	// PlanOnly ends after the plan (kind recover: what is there is stored, and a plan shows the rest).
 	PlanOnly bool `json:"plan_only,omitempty"`
 	// Verify is for kind verify: what to ask, again and again every VerifyEvery
@@ -119,6 +125,8 @@ type OwnState struct {
 	Digest    string `json:"digest,omitempty" doc:"of its resources, independent of lineage and serial"`
 	// Outputs are as in a state file: by name, with value, type and sensitive.
 	Outputs json.RawMessage `json:"outputs,omitempty"`
+	// Instances are the resources of the types of Job.Selects, as in a state file.
+	Instances json.RawMessage `json:"instances,omitempty"`
 	// Recovered is the entry of the recovery slot that was stored there.
 	Recovered int64 `json:"recovered,omitempty"`
 }
@@ -159,9 +167,14 @@ type Planned struct {
 	Before []Hooked `json:"before,omitempty"`
 	// Versions are those that the plan was made with.
 	Versions Versions `json:"versions"`
-	// Outputs are what the outputs will be, of a preview, as the engine's JSON has them: by
-	// name, without a value where only an apply tells. They may be secret.
+	// Outputs are what the outputs will be, of a preview and when the job says Foresee, as the
+	// engine's JSON has them: by name, without a value where only an apply tells. They may be secret.
 	Outputs json.RawMessage `json:"outputs,omitempty"`
+	// Resources are those of the types of Job.Selects as they will be, as PlannedResource.
+	// Their attributes may be secret.
+	Resources []PlannedResource `json:"resources,omitempty"`
+	// Foreseen is what check mode said, after the server asked for it with this plan.
+	Foreseen *Foreseen `json:"foreseen,omitempty"`
 }
 
 // Hook is a before_change block, evaluated.
@@ -183,12 +196,13 @@ type Versions struct {
 
 // Next is the server's answer to a report: what the runner does now.
 type Next struct {
-	// Do is "apply", "before" (run the hooks of Before, and report the same plan with how
+	// Do is "apply", "foresee" (run Provision in check mode, and report the same plan with what it
+	// said), "before" (run the hooks of Before, and report the same plan with how
 	// they ended), "replan" (plan again, with Replace and Exclude), "check" (report the same plan again,
 	// judged by Policies, which are others than the runner had), "after" (there is nothing to apply:
 	// go on with Provision and Verify below), "wait" (a person has to approve: end without
 	// finishing) or "stop" (the run is over: cancelled, superseded, denied; end).
-	Do     string `json:"do" enum:"apply,before,replan,check,after,wait,stop"`
+	Do     string `json:"do" enum:"apply,foresee,before,replan,check,after,wait,stop"`
 	Reason string `json:"reason,omitempty"`
 	// Replace are the addresses to replace, all of them.
 	Replace []string `json:"replace,omitempty"`
@@ -223,21 +237,6 @@ type During struct {
 	Outputs map[string]json.RawMessage `json:"outputs,omitempty"`
 }
 
-// Provision is one run of ansible-playbook.
-type Provision struct {
-	Digest   string `json:"digest"`
-	Playbook string `json:"playbook" doc:"path inside the repository"`
-	// Inventory is Ansible's JSON inventory (the --list form with _meta.hostvars).
-	Inventory json.RawMessage            `json:"inventory"`
-	Hosts     []string                   `json:"hosts"`
-	Variables map[string]json.RawMessage `json:"variables,omitempty"`
-	// Secrets are names of Job.Secrets: SSH_KEY is used as the key of connections,
-	// the others are extra variables of the same name in lower case.
-	Secrets []string `json:"secrets,omitempty"`
-	Check   bool     `json:"check,omitempty"`
-	Within  string   `json:"within" doc:"how long to wait for hosts to answer, a Go duration"`
-}
-
 // Verify is one verify block, evaluated.
 type Verify struct {
 	Kind    string   `json:"kind" enum:"http,command,prometheus"`
@@ -255,18 +254,15 @@ type Verify struct {
 	Password string `json:"password,omitempty"`
 }
 
-// Provisioned reports what Ansible did.
-type Provisioned struct {
-	Recap []Recap `json:"recap"`
-}
-
 // Finish ends an attempt.
 type Finish struct {
-	Status   string   `json:"status" enum:"succeeded,failed,errored,cancelled,unknown"`
-	Error    *Problem `json:"error,omitempty"`
-	Recap    []Recap  `json:"recap,omitempty"`
-	Verified []Probe  `json:"verified,omitempty"`
-	Before   []Hooked `json:"before,omitempty"`
+	Status string   `json:"status" enum:"succeeded,failed,errored,cancelled,unknown"`
+	Error  *Problem `json:"error,omitempty"`
+	Recap  []Recap  `json:"recap,omitempty"`
+	// Provisioned is how far Ansible came in a provisioning that did not end well.
+	Provisioned *Provisioned `json:"provisioned,omitempty"`
+	Verified    []Probe      `json:"verified,omitempty"`
+	Before      []Hooked     `json:"before,omitempty"`
 	// Replaced are the addresses that were made anew before an apply ended badly.
 	Replaced []string `json:"replaced,omitempty"`
 	// Phases is how long each phase took, in milliseconds.
