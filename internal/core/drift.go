@@ -3,7 +3,7 @@ package core
 import "time"
 
 // Drift is what the newest look at an instance found (rule 25): how what is there differs
-// from its state.
+// from its state, and hosts from what their playbook made of them.
 type Drift struct {
 	Project     string
 	Stack       string
@@ -15,12 +15,13 @@ type Drift struct {
 	Changed int // resources with other attributes
 	Gone    int // resources that are not there any more
 	Outputs int // outputs that would be others
+	Hosts   int // hosts that are not as their playbook left them
 	Looked  time.Time
 	Error   string // why it told nothing, "" when it did
 }
 
 // Found reports whether anything differs.
-func (d Drift) Found() bool { return d.Changed+d.Gone+d.Outputs > 0 }
+func (d Drift) Found() bool { return d.Changed+d.Gone+d.Outputs+d.Hosts > 0 }
 
 // Drifts stores the newest look at each instance.
 type Drifts interface {

@@ -38,6 +38,7 @@ type Tx interface {
 	Votes
 	Moves
 	Drifts
+	Hosts
 	Previews
 	Modules
 	Tokens

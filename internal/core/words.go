@@ -106,6 +106,8 @@ type Rollout struct {
 
 	// Repairs are the stacks that a repair runs again.
 	Repairs []string
+	// AllHosts has Ansible run on all hosts, also where nothing of it has changed.
+	AllHosts bool
 }
 
 // Automatic reports whether it is a rollback that nobody asked for.

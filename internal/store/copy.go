@@ -46,6 +46,7 @@ var tables = []table{
 	{"votes", "seq", "seq"},
 	{"moves", "id", "id"},
 	{"drifts", "project, environment, stack", ""},
+	{"instance_hosts", "project, environment, stack, name", ""},
 	{"pulls", "project, number", ""},
 	{"previews", "id", ""},
 	{"posts", "project, key", ""},

@@ -48,6 +48,7 @@ func fillAll(t *testing.T, db *DB) {
 			tx.AddModuleVersion(core.ModuleVersion{Module: "platform/vpc/aws", Version: "1.0.0", Tag: "v1.0.0", Commit: "c", Seen: now}),
 			tx.PutReleaseModules("shop", "c1", map[string][]core.ResolvedModule{"net": {{Module: "platform/vpc/aws", Version: "1.0.0"}}}),
 			tx.PutDrift(core.Drift{Project: "shop", Stack: "web", Environment: "dev", Run: "r-1", State: "v1", Changed: 1, Looked: now}),
+			tx.PutHost(core.Host{Project: "shop", Stack: "web", Environment: "dev", Name: "web-1", Digest: "d", Run: "r-1", At: now, Keys: []string{"ssh-ed25519 AAAA"}}),
 			tx.PutInstance(core.InstanceState{Project: "shop", Stack: "old", Environment: "dev"}),
 			tx.MoveInstance(core.Move{Project: "shop", Environment: "dev", From: "old", To: "new", Release: 1, At: now}),
 			tx.PutSetting("id", "one"),

@@ -2,16 +2,16 @@ package store
 
 import "github.com/terrace-cd/terrace/internal/core"
 
-const driftColumns = "project, stack, environment, run, state, changed, gone, outputs, looked, error"
+const driftColumns = "project, stack, environment, run, state, changed, gone, outputs, hosts, looked, error"
 
 func scanDrift(r row) (d core.Drift, err error) {
-	return d, r.Scan(&d.Project, &d.Stack, &d.Environment, &d.Run, &d.State, &d.Changed, &d.Gone, &d.Outputs, into(&d.Looked), &d.Error)
+	return d, r.Scan(&d.Project, &d.Stack, &d.Environment, &d.Run, &d.State, &d.Changed, &d.Gone, &d.Outputs, &d.Hosts, into(&d.Looked), &d.Error)
 }
 
 func (t *tx) PutDrift(d core.Drift) error {
-	_, err := t.exec("INSERT INTO drifts ("+driftColumns+") VALUES ("+placeholders(10)+`) ON CONFLICT (project, environment, stack) DO UPDATE SET
-		run = excluded.run, state = excluded.state, changed = excluded.changed, gone = excluded.gone, outputs = excluded.outputs, looked = excluded.looked, error = excluded.error`,
-		d.Project, d.Stack, d.Environment, d.Run, d.State, d.Changed, d.Gone, d.Outputs, micros(d.Looked), prose(d.Error))
+	_, err := t.exec("INSERT INTO drifts ("+driftColumns+") VALUES ("+placeholders(11)+`) ON CONFLICT (project, environment, stack) DO UPDATE SET
+		run = excluded.run, state = excluded.state, changed = excluded.changed, gone = excluded.gone, outputs = excluded.outputs, hosts = excluded.hosts, looked = excluded.looked, error = excluded.error`,
+		d.Project, d.Stack, d.Environment, d.Run, d.State, d.Changed, d.Gone, d.Outputs, d.Hosts, micros(d.Looked), prose(d.Error))
 	return err
 }
 

@@ -99,6 +99,8 @@ func readFrozen(t *testing.T, db *DB) {
 		check("moves", len(moves), 0, err)
 		drifts, err := tx.Drifts("shop")
 		check("drifts", len(drifts), 0, err)
+		hosts, err := tx.Hosts("shop", "web", "dev")
+		check("hosts", len(hosts), 0, err)
 		modules, err := tx.Modules()
 		check("modules", len(modules), 0, err)
 		of, err := tx.ReleaseModules("shop", "abc")

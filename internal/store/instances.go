@@ -52,7 +52,10 @@ func (t *tx) PutInstance(i core.InstanceState) error {
 }
 
 func (t *tx) DeleteInstance(project, stack, environment string) error {
-	_, err := t.exec("DELETE FROM instances WHERE project = ? AND environment = ? AND stack = ?", project, environment, stack)
+	if _, err := t.exec("DELETE FROM instance_hosts"+ofInstance, project, environment, stack); err != nil {
+		return err
+	}
+	_, err := t.exec("DELETE FROM instances"+ofInstance, project, environment, stack)
 	return err
 }
 

@@ -12,7 +12,7 @@ func (t *tx) Moves(project string) ([]core.Move, error) {
 
 // moved are the tables whose rows follow an instance to its new name, beside instances. A
 // test asks of every other table that names stacks why it stays behind.
-var moved = []string{"state_versions", "recovered", "own_states", "exceptions", "drifts", "replacements"}
+var moved = []string{"state_versions", "recovered", "own_states", "exceptions", "drifts", "replacements", "instance_hosts"}
 
 // movable finds what speaks against a move.
 const movable = `SELECT CASE
@@ -49,6 +49,7 @@ func (t *tx) MoveInstance(m core.Move) error {
 		"UPDATE state_versions SET current = 0" + ofInstance + " AND current = 1",
 		"DELETE FROM own_states" + ofInstance,
 		"DELETE FROM drifts" + ofInstance,
+		"DELETE FROM instance_hosts" + ofInstance,
 		"DELETE FROM instances" + ofInstance,
 	} {
 		if _, err := t.exec(clear, m.Project, m.Environment, m.To); err != nil {

@@ -8,13 +8,13 @@ import (
 )
 
 const (
-	rolloutSelect = "SELECT x.id, " + joinedRelease + ", x.kind, x.status, x.actor, x.manual, x.cancel, x.created, x.finished, x.from_release, x.reason, x.repairs FROM rollouts" + joinRelease
+	rolloutSelect = "SELECT x.id, " + joinedRelease + ", x.kind, x.status, x.actor, x.manual, x.cancel, x.created, x.finished, x.from_release, x.reason, x.repairs, x.all_hosts FROM rollouts" + joinRelease
 	stageColumns  = "id, rollout, project, environment, position, status, waits_for, waits, skips, fence, started, finished, baked, withdrawn"
 )
 
 func scanRollout(r row) (v core.Rollout, err error) {
 	fields := append([]any{&v.ID}, releaseFields(&v.Release)...)
-	err = r.Scan(append(fields, &v.Kind, &v.Status, &v.By, &v.Manual, &v.Cancel, into(&v.Created), into(&v.Finished), &v.From, &v.Reason, (*items[string])(&v.Repairs))...)
+	err = r.Scan(append(fields, &v.Kind, &v.Status, &v.By, &v.Manual, &v.Cancel, into(&v.Created), into(&v.Finished), &v.From, &v.Reason, (*items[string])(&v.Repairs), &v.AllHosts)...)
 	v.Project = v.Release.Project
 	return v, err
 }
@@ -25,10 +25,10 @@ func scanStage(r row) (s core.Stage, err error) {
 }
 
 func (t *tx) AddRollout(v core.Rollout) error {
-	if err := t.add("rollout "+v.ID+" exists", `INSERT INTO rollouts (id, project, kind, release_number, release_commit, status, actor, manual, cancel, created, finished, from_release, reason, repairs)
-		VALUES (`+placeholders(14)+")",
+	if err := t.add("rollout "+v.ID+" exists", `INSERT INTO rollouts (id, project, kind, release_number, release_commit, status, actor, manual, cancel, created, finished, from_release, reason, repairs, all_hosts)
+		VALUES (`+placeholders(15)+")",
 		v.ID, v.Project, cmp.Or(v.Kind, core.RolloutPromotion), v.Release.Number, v.Release.Commit, v.Status, v.By, v.Manual, v.Cancel,
-		micros(v.Created), micros(v.Finished), v.From, prose(v.Reason), items[string](v.Repairs)); err != nil {
+		micros(v.Created), micros(v.Finished), v.From, prose(v.Reason), items[string](v.Repairs), v.AllHosts); err != nil {
 		return err
 	}
 	for _, s := range v.Stages {

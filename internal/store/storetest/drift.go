@@ -9,10 +9,10 @@ import (
 
 func drifts(t *testing.T, s core.Store) {
 	seed(t, s, "shop", 1)
-	web := core.Drift{Project: "shop", Stack: "web", Environment: "dev", Run: "r-1", State: "v1", Changed: 2, Gone: 1, Outputs: 3, Looked: at}
+	web := core.Drift{Project: "shop", Stack: "web", Environment: "dev", Run: "r-1", State: "v1", Changed: 2, Gone: 1, Outputs: 3, Hosts: 4, Looked: at}
 	db := core.Drift{Project: "shop", Stack: "db", Environment: "production", Run: "r-2", Looked: at, Error: "the cloud is away"}
 	later := web
-	later.Run, later.State, later.Changed, later.Gone, later.Outputs, later.Looked = "r-3", "v2", 0, 0, 0, at.Add(time.Hour)
+	later.Run, later.State, later.Changed, later.Gone, later.Outputs, later.Hosts, later.Looked = "r-3", "v2", 0, 0, 0, 0, at.Add(time.Hour)
 	refused(t, s, core.NotFound, func(tx core.Tx) error { return tx.PutDrift(core.Drift{Project: "nowhere"}) })
 	update(t, s, func(tx core.Tx) error { return tx.PutDrift(web) })
 	view(t, s, func(tx core.Tx) error {

@@ -14,7 +14,7 @@ func rollouts(t *testing.T, s core.Store) {
 	var want []core.Rollout
 	for i := int64(1); i <= 3; i++ {
 		v := rollout(fmt.Sprintf("ro-%d", i), release("shop", i), "dev", "staging", "production")
-		v.Manual = i == 2
+		v.Manual, v.AllHosts = i == 2, i == 2
 		switch i {
 		case 2:
 			v.Kind, v.Repairs = core.RolloutRepair, []string{"db", "web"}

@@ -63,6 +63,7 @@ func Run(t *testing.T, open Open) {
 		{"own states", ownStates},
 		{"moves", moves},
 		{"drifts", drifts},
+		{"hosts", hosts},
 		{"modules", modules},
 		{"release modules", releaseModules},
 		{"everything", everything},
