@@ -121,6 +121,8 @@ type Instance struct {
 	HasVerify  bool
 	HasAnsible bool
 	Playbook   string // "" without Ansible
+	// ChecksHosts: check mode is shown with the plan, and looks for drift.
+	ChecksHosts bool
 }
 
 // Scope is what expressions see beside the configuration itself.

@@ -172,7 +172,7 @@ func TestInstances(t *testing.T) {
 		{Stack: "network", Path: "stacks/network"},
 		{Stack: "web", Path: "stacks/web", DependsOn: []string{"database", "network"}, Reads: []string{"shared/**"},
 			VarFiles:  []string{"environments/common.tfvars", "environments/staging.tfvars"},
-			HasVerify: true, HasAnsible: true, Playbook: "ansible/web.yml"},
+			HasVerify: true, HasAnsible: true, Playbook: "ansible/web.yml", ChecksHosts: true},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

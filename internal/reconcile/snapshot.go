@@ -340,10 +340,15 @@ func (w *worker) answer(ctx context.Context, s *snapshot, cfg *config.Config, ro
 		}
 		w.memo[st.ID][stack] = wants
 	}
-	if state.Digest != "" && state.Digest == wants.Digest && state.Unknown == "" && !s.replace[[2]string{stack, st.Environment}] && !slices.Contains(ro.Repairs, stack) {
+	if state.Digest != "" && state.Digest == wants.Digest && state.Unknown == "" && !s.replace[[2]string{stack, st.Environment}] && !slices.Contains(ro.Repairs, stack) && !(ro.AllHosts && hasHosts(cfg, st.Environment, stack)) {
 		return promotion.NeedNothing, nil
 	}
 	return promotion.NeedRun, nil
+}
+
+// hasHosts reports whether Ansible follows an instance's apply.
+func hasHosts(cfg *config.Config, environment, stack string) bool {
+	return slices.ContainsFunc(cfg.Instances(environment), func(in config.Instance) bool { return in.Stack == stack && in.HasAnsible })
 }
 
 // removed judges an instance whose stack left the configuration (rule 27). With

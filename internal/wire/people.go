@@ -149,6 +149,7 @@ type Rollout struct {
 	Reason   string    `json:"reason,omitempty" doc:"of a rollback or a repair: why"`
 	Status   string    `json:"status" enum:"running,succeeded,failed,errored,cancelled,superseded,unknown"`
 	By       string    `json:"by"`
+	AllHosts bool      `json:"all_hosts,omitempty" doc:"Ansible runs on all hosts, also where nothing has changed"`
 	Created  time.Time `json:"created"`
 	Finished time.Time `json:"finished,omitzero"`
 	Stages   []Stage   `json:"stages"`
@@ -158,6 +159,7 @@ type Rollout struct {
 // StartRollout asks for a rollout.
 type StartRollout struct {
 	Commit string `json:"commit,omitempty" doc:"a commit or a release number; default: the newest release"`
+	All    bool   `json:"all,omitempty" doc:"Ansible runs on all hosts, also where nothing has changed"`
 }
 
 // Run is a stage's work on one instance.

@@ -32,7 +32,7 @@ func Run(r core.Run) wire.Run {
 
 // Rollout converts a rollout without its runs.
 func Rollout(ro core.Rollout) wire.Rollout {
-	out := wire.Rollout{ID: ro.ID, Project: ro.Project, Kind: string(ro.Kind), From: ro.From, Reason: ro.Reason, Release: Release(ro.Release), Status: string(ro.Status), By: ro.By,
+	out := wire.Rollout{ID: ro.ID, Project: ro.Project, Kind: string(ro.Kind), From: ro.From, Reason: ro.Reason, Release: Release(ro.Release), Status: string(ro.Status), By: ro.By, AllHosts: ro.AllHosts,
 		Created: ro.Created, Finished: ro.Finished, Stages: []wire.Stage{}}
 	for _, st := range ro.Stages {
 		stage := wire.Stage{ID: st.ID, Environment: st.Environment, Status: string(st.Status), WaitsFor: st.WaitsFor, ForPerson: promotion.ForPerson(st.Waits), Waits: Waits(st.Waits), Skips: skips(st.Skips), Started: st.Started, Finished: st.Finished}
@@ -202,6 +202,17 @@ func (s *Service) Run(ctx context.Context, id, who string) (out wire.Run, err er
 			} else if err != nil {
 				return err
 			}
+		}
+		var provisioned wire.Provisioned
+		if err := s.Runs.Doc(tx, id, runs.HostsDoc, &provisioned); err != nil && core.CodeOf(err) != core.NotFound {
+			return err
+		}
+		out.Hosts, out.Warnings = provisioned.Hosts, provisioned.Warnings
+		out.Ansible = &wire.Foreseen{}
+		if err := s.Runs.Doc(tx, id, runs.ForeseenDoc, out.Ansible); core.CodeOf(err) == core.NotFound {
+			out.Ansible = nil
+		} else if err != nil {
+			return err
 		}
 		out.Foretold = &wire.Foretold{}
 		if err := s.Runs.Doc(tx, id, runs.ForetoldDoc, out.Foretold); core.CodeOf(err) == core.NotFound {

@@ -54,7 +54,7 @@ func (s Seen) Of(stack, environment string) wire.DriftStatus {
 	out := wire.DriftStatus{Instance: core.InstanceName(stack, environment), State: "unknown", Run: d.Run, Looked: d.Looked, Message: d.Error}
 	switch {
 	case s.Valid(stack, environment):
-		out.Changed, out.Gone, out.ChangedOutputs = d.Changed, d.Gone, d.Outputs
+		out.Changed, out.Gone, out.ChangedOutputs, out.ChangedHosts = d.Changed, d.Gone, d.Outputs, d.Hosts
 		if out.State = "none"; d.Found() {
 			out.State = "drifted"
 		}

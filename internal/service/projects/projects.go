@@ -386,7 +386,7 @@ func (s *Service) record(ctx context.Context, p core.Project, head, by string) e
 				return err
 			}
 			if i == len(fresh)-1 || f.release.Barrier || everyCommit(f.cfg) {
-				if _, err := AddRollout(tx, f.release, f.cfg, by, false); err != nil {
+				if _, err := AddRollout(tx, f.release, f.cfg, core.Rollout{By: by}); err != nil {
 					return err
 				}
 			}
@@ -530,10 +530,12 @@ func (s *Service) stop(ctx context.Context, project, commit, head string) error 
 }
 
 // AddRollout stores a rollout of a release through the environments of its own
-// configuration. With an invalid configuration it has no stages and fails at once.
-func AddRollout(tx core.Tx, r core.Release, cfg *config.Config, by string, manual bool) (core.Rollout, error) {
+// configuration. With an invalid configuration it has no stages and fails at once. Of why,
+// By, Manual and AllHosts count.
+func AddRollout(tx core.Tx, r core.Release, cfg *config.Config, why core.Rollout) (core.Rollout, error) {
 	now := tx.Now()
-	ro := core.Rollout{ID: core.NewID(core.PrefixRollout, now), Project: r.Project, Kind: core.RolloutPromotion, Release: r, Status: core.RolloutRunning, By: by, Manual: manual, Created: now}
+	ro := core.Rollout{ID: core.NewID(core.PrefixRollout, now), Project: r.Project, Kind: core.RolloutPromotion, Release: r, Status: core.RolloutRunning,
+		By: why.By, Manual: why.Manual, AllHosts: why.AllHosts, Created: now}
 	if cfg != nil {
 		for i, e := range cfg.Environments {
 			ro.Stages = append(ro.Stages, core.Stage{ID: core.NewID(core.PrefixStage, now), Rollout: ro.ID, Project: r.Project,
@@ -543,8 +545,11 @@ func AddRollout(tx core.Tx, r core.Release, cfg *config.Config, by string, manua
 	if err := tx.AddRollout(ro); err != nil {
 		return ro, err
 	}
-	return ro, tx.AddEvent(core.Event{By: by, Kind: "rollout.started", Project: r.Project, On: ro.ID,
-		Data: map[string]string{"release": fmt.Sprint(r.Number), "commit": r.Commit}})
+	data := map[string]string{"release": fmt.Sprint(r.Number), "commit": r.Commit}
+	if ro.AllHosts {
+		data["all_hosts"] = "true"
+	}
+	return ro, tx.AddEvent(core.Event{By: ro.By, Kind: "rollout.started", Project: r.Project, On: ro.ID, Data: data})
 }
 
 // AddOne stores a rollout of a release through one environment. Of why, Kind, By, Manual, From,

@@ -42,7 +42,7 @@ func (s *Service) Promote(ctx context.Context, by string, ask Ask) (c Candidate,
 			return err
 		}
 		if c.Rollout == "" {
-			if rollout, err = projects.AddRollout(tx, release, cfg, by, true); err != nil {
+			if rollout, err = projects.AddRollout(tx, release, cfg, core.Rollout{By: by, Manual: true}); err != nil {
 				return err
 			}
 			i := slices.IndexFunc(rollout.Stages, func(st core.Stage) bool { return st.Environment == ask.Environment })

@@ -25,8 +25,9 @@ type Service struct {
 
 // Start makes a rollout of a release that a person names: a commit, a prefix of one,
 // or a number; "" is the newest. The branch is read first, so that a commit pushed a
-// moment ago is known. It is also the way to try again.
-func (s *Service) Start(ctx context.Context, by, project, ref string) (core.Rollout, error) {
+// moment ago is known. It is also the way to try again. all has Ansible run on all hosts,
+// also where nothing has changed.
+func (s *Service) Start(ctx context.Context, by, project, ref string, all bool) (core.Rollout, error) {
 	if err := s.Projects.Refresh(ctx, project, by); err != nil {
 		return core.Rollout{}, err
 	}
@@ -76,6 +77,9 @@ func (s *Service) Start(ctx context.Context, by, project, ref string) (core.Roll
 			if err != nil {
 				return err
 			}
+			if !again && all && !ro.AllHosts {
+				return core.Errorf(core.Conflict, "%s takes release %d through the environments already, and to hosts where something has changed only; wait for it, or end it: terrace rollout cancel %[1]s", ro.ID, release.Number)
+			}
 			if !again {
 				rollout = ro // it is under way: asking again joins it
 				return nil
@@ -94,7 +98,7 @@ func (s *Service) Start(ctx context.Context, by, project, ref string) (core.Roll
 				return promotion.TooOld(e, release.Number)
 			}
 		}
-		rollout, err = projects.AddRollout(tx, release, cfg, by, true)
+		rollout, err = projects.AddRollout(tx, release, cfg, core.Rollout{By: by, Manual: true, AllHosts: all})
 		return err
 	})
 	s.Bus.Changed(project)

@@ -8,7 +8,6 @@ import (
 	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/guard"
-	"github.com/terrace-cd/terrace/internal/plan"
 	"github.com/terrace-cd/terrace/internal/promotion"
 	"github.com/terrace-cd/terrace/internal/service/law"
 	"github.com/terrace-cd/terrace/internal/wire"
@@ -129,21 +128,19 @@ func (s *Service) approved(tx core.Tx, run *core.Run, l law.Law, changed map[str
 }
 
 // changedSince says what a plan would do that the approved ones of its stage would not, by vote.
-func (s *Service) changedSince(tx core.Tx, run core.Run, planned wire.Planned) (map[string]string, error) {
+func (s *Service) changedSince(tx core.Tx, run core.Run, planned wire.Planned, f foresight) (map[string]string, error) {
 	if run.Stage == "" {
 		return nil, nil
 	}
 	votes, err := tx.VotesOn(run.Stage, run.Stack)
 	changed := map[string]string{}
 	for _, v := range votes {
-		if v.Void != "" || v.Plan == planned.Digest {
+		if v.Void != "" || v.Plan == run.PlanDigest {
 			continue
 		}
-		var approved wire.Plan
-		if err := s.Doc(tx, v.Run, "plan", &approved); err != nil {
+		if changed[v.ID], err = s.difference(tx, v, planned, f); err != nil {
 			return nil, err
 		}
-		changed[v.ID] = plan.Difference(approved, planned.Plan)
 	}
 	return changed, err
 }

@@ -2,8 +2,11 @@ package runs
 
 import (
 	"context"
+	"fmt"
 	"strconv"
+	"strings"
 
+	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/service/state"
 	"github.com/terrace-cd/terrace/internal/wire"
@@ -47,8 +50,15 @@ func (s *Service) Looked(ctx context.Context, c Caller, id string, looked wire.L
 		if drift.State, err = state.NameSince(tx, run.Project, run.Stack, run.Environment, run.Started); err != nil {
 			return err
 		}
-		if drift.State == "" {
+		var blind []string
+		if drift.Hosts, blind, err = strayed(tx, run, looked.Drift.Hosts); err != nil {
+			return err
+		}
+		switch {
+		case drift.State == "":
 			drift.Error = "the state changed while somebody looked"
+		case !drift.Found() && len(blind) > 0:
+			drift.Error = "nothing is known to have drifted, but not everything was seen: " + strings.Join(blind, "; ")
 		}
 		if err := s.putDoc(tx, id, DriftDoc, looked.Drift); err != nil {
 			return err
@@ -59,12 +69,12 @@ func (s *Service) Looked(ctx context.Context, c Caller, id string, looked wire.L
 		if err := tx.PutDrift(drift); err != nil {
 			return err
 		}
-		run.NoChanges = !drift.Found()
+		run.NoChanges = !drift.Found() && drift.Error == ""
 		if err := tx.UpdateRun(run, run.Status); err != nil || !drift.Found() {
 			return err
 		}
 		return tx.AddEvent(core.Event{By: "run:" + id, Kind: "drift.found", Project: run.Project, On: run.Instance(),
-			Data: map[string]string{"run": id, "changed": strconv.Itoa(drift.Changed), "gone": strconv.Itoa(drift.Gone), "outputs": strconv.Itoa(drift.Outputs)}})
+			Data: map[string]string{"run": id, "changed": strconv.Itoa(drift.Changed), "gone": strconv.Itoa(drift.Gone), "outputs": strconv.Itoa(drift.Outputs), "hosts": strconv.Itoa(drift.Hosts)}})
 	})
 	if err == nil {
 		s.Bus.Changed(run.Project)
@@ -72,10 +82,10 @@ func (s *Service) Looked(ctx context.Context, c Caller, id string, looked wire.L
 	return err
 }
 
-// undid makes the newest look void once something was applied: where that undid what drifted,
+// undid makes the newest look void once something was applied, or Ansible ran: where that undid what drifted,
 // the state is what it was, and keeps its name.
 func undid(tx core.Tx, run core.Run) error {
-	if !run.Applied {
+	if !run.Applied && run.ProvisionDigest == "" {
 		return nil
 	}
 	return tx.PutDrift(core.Drift{Project: run.Project, Stack: run.Stack, Environment: run.Environment, Looked: tx.Now()})
@@ -92,4 +102,54 @@ func toldNothing(tx core.Tx, run core.Run) error {
 		drift.Error = run.Error.Message
 	}
 	return tx.PutDrift(drift)
+}
+
+// lookAt tells a look what Ansible's check mode is to look for: whether the hosts that the
+// release has now still are what its playbook makes of them.
+func (s *Service) lookAt(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, run core.Run, job *wire.Job) error {
+	aim, _, sensitive, err := s.aimAfter(ctx, p, r, cfg, run.Environment, run.Stack)
+	if err != nil || aim == nil || len(aim.hosts) == 0 {
+		return err
+	}
+	var known []core.Host
+	if err := s.Store.View(ctx, func(tx core.Tx) (err error) {
+		known, err = tx.Hosts(run.Project, run.Stack, run.Environment)
+		return err
+	}); err != nil {
+		return err
+	}
+	d := decide(aim.hosts, known, circumstances{run: run.ID, all: true})
+	if job.Provision, err = aim.provision(d, known); err != nil {
+		return err
+	}
+	job.Provision.Check, job.Provision.Twice = true, false
+	job.Mask = append(job.Mask, sensitive...)
+	return nil
+}
+
+// strayed notes hosts that are not as their playbook left them, so that the next run goes
+// there, and returns how many they are, and why others were not seen.
+func strayed(tx core.Tx, run core.Run, looked []wire.DriftedHost) (n int, blind []string, err error) {
+	if len(looked) == 0 {
+		return 0, nil, nil
+	}
+	known, err := tx.Hosts(run.Project, run.Stack, run.Environment)
+	if err != nil {
+		return 0, nil, err
+	}
+	rows := byName(known)
+	for _, h := range looked {
+		if h.Status != "changed" {
+			blind = append(blind, fmt.Sprintf("could not look at %s: %s", h.Host, h.Message))
+			continue
+		}
+		n++
+		if row, ok := rows[h.Host]; ok {
+			row.Digest = ""
+			if err := tx.PutHost(row); err != nil {
+				return 0, nil, err
+			}
+		}
+	}
+	return n, blind, nil
 }

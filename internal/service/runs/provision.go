@@ -2,8 +2,11 @@ package runs
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
@@ -36,25 +39,197 @@ func Inventory(groups map[string][]config.Host) (json.RawMessage, error) {
 	return json.Marshal(out)
 }
 
-// hostNames lists every host once, sorted.
-func hostNames(groups map[string][]config.Host) []string {
-	var names []string
-	for _, hosts := range groups {
+// aimAt is what a release wants Ansible to make of its hosts, nil for nothing.
+func aimAt(block *config.Ansible, digest string) *aim {
+	if block == nil {
+		return nil
+	}
+	a := &aim{block: block, digest: digest}
+	for _, hosts := range block.Inventory {
 		for _, h := range hosts {
-			names = append(names, h.Name)
+			a.hosts = append(a.hosts, target{name: h.Name, digest: digest})
 		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	slices.SortFunc(a.hosts, func(x, y target) int { return strings.Compare(x.name, y.name) })
+	a.hosts = slices.CompactFunc(a.hosts, func(x, y target) bool { return x.name == y.name })
+	return a
 }
 
-func wireProvision(a *config.Ansible, digest string) (*wire.Provision, error) {
-	inventory, err := Inventory(a.Inventory)
+// provision is what a runner is told of a decision.
+func (a *aim) provision(d decision, known []core.Host) (*wire.Provision, error) {
+	inventory, err := Inventory(a.block.Inventory)
 	if err != nil {
 		return nil, err
 	}
-	return &wire.Provision{Digest: digest, Playbook: a.Playbook, Inventory: inventory, Hosts: hostNames(a.Inventory), Variables: a.Variables,
-		Secrets: a.Secrets, Check: a.Check, Within: a.Within.String()}, nil
+	p := &wire.Provision{Digest: a.digest, Playbook: a.block.Playbook, Inventory: inventory, Hosts: a.names(), Limit: d.limit, Anew: d.anew, HostKeys: d.keys,
+		Variables: a.block.Variables, Secrets: a.block.Secrets, Within: a.block.Within.String()}
+	for _, h := range known {
+		if strings.HasPrefix(h.Name, bastionName) && len(h.Keys) > 0 {
+			p.HostKeys = append(p.HostKeys, wire.HostKeys{Host: h.Name, Keys: h.Keys})
+		}
+	}
+	return p, nil
+}
+
+// provisionDoc is what a run was told to provision last.
+const provisionDoc = "provision"
+
+// afterApply is what an order is for that is given when everything is applied.
+const afterApply = "after"
+
+// order is what a run was told to provision. It is kept, so that a run that asks again after
+// a lost reply is told the same, whatever has changed since.
+type order struct {
+	For       string // afterApply, or what an apply knew in its middle
+	Provision *wire.Provision
+	// Digests and Identities are what the hosts of the limit shall be, by name.
+	Digests    map[string]string
+	Identities map[string]string
+	Done       bool
+}
+
+// provision is what is left to do of it, nil for nothing.
+func (o order) left() *wire.Provision {
+	if o.Done {
+		return nil
+	}
+	return o.Provision
+}
+
+// order gives an order, or finds the one that was given.
+func (s *Service) order(tx core.Tx, run core.Run, a *aim, purpose string) (o order, err error) {
+	if err = s.Doc(tx, run.ID, provisionDoc, &o); err == nil && o.For == purpose {
+		return o, nil
+	} else if err != nil && core.CodeOf(err) != core.NotFound {
+		return o, err
+	}
+	o = order{For: purpose}
+	known, err := tx.Hosts(run.Project, run.Stack, run.Environment)
+	if err != nil {
+		return o, err
+	}
+	instance, err := tx.Instance(run.Project, run.Stack, run.Environment)
+	if err != nil {
+		return o, err
+	}
+	if a == nil {
+		return o, provisioned(tx, instance, nil, known)
+	}
+	if known, err = adopt(tx, instance, a, known); err != nil {
+		return o, err
+	}
+	c, err := circumstancesOf(tx, run)
+	if err != nil {
+		return o, err
+	}
+	d := decide(a.hosts, known, c)
+	switch {
+	case len(d.limit) > 0:
+		if o.Provision, err = a.provision(d, known); err != nil {
+			return o, err
+		}
+		o.Digests, o.Identities = map[string]string{}, map[string]string{}
+		for _, t := range a.hosts {
+			if slices.Contains(d.limit, t.name) {
+				o.Digests[t.name], o.Identities[t.name] = t.digest, t.identity
+			}
+		}
+		err = undo(tx, run, a, d, known)
+	case purpose == afterApply:
+		err = provisioned(tx, instance, a, known)
+	}
+	if err != nil {
+		return o, err
+	}
+	return o, s.putDoc(tx, run.ID, provisionDoc, o)
+}
+
+func circumstancesOf(tx core.Tx, run core.Run) (circumstances, error) {
+	c := circumstances{run: run.ID, fresh: run.Changes.Create+run.Changes.Replace > 0}
+	if run.Rollout == "" {
+		return c, nil
+	}
+	ro, err := tx.Rollout(run.Rollout)
+	c.all = ro.AllHosts
+	return c, err
+}
+
+// adopt takes hosts that were provisioned before anything was known of single ones for what
+// they are: as their instance wants them.
+func adopt(tx core.Tx, instance core.InstanceState, a *aim, known []core.Host) ([]core.Host, error) {
+	if len(known) > 0 {
+		return known, nil
+	}
+	known = adopted(instance, a)
+	for _, h := range known {
+		if err := tx.PutHost(h); err != nil {
+			return nil, err
+		}
+	}
+	return known, nil
+}
+
+func adopted(instance core.InstanceState, a *aim) (known []core.Host) {
+	if instance.Provision == "" || instance.Provision != a.digest {
+		return nil
+	}
+	for _, t := range a.hosts {
+		known = append(known, core.Host{Project: instance.Project, Stack: instance.Stack, Environment: instance.Environment, Name: t.name, Identity: t.identity, Digest: t.digest})
+	}
+	return known
+}
+
+// undo notes what is not true any more of hosts on which the playbook runs: what was known
+// of one that has another's name, and that one is done on which it is to run all the same.
+// So a retry knows it, too.
+func undo(tx core.Tx, run core.Run, a *aim, d decision, known []core.Host) error {
+	rows := byName(known)
+	for _, t := range a.hosts {
+		row := rows[t.name]
+		switch {
+		case slices.Contains(d.anew, t.name):
+			row = core.Host{Project: run.Project, Stack: run.Stack, Environment: run.Environment, Name: t.name, Identity: t.identity}
+		case slices.Contains(d.limit, t.name) && row.Digest == t.digest:
+			row.Digest = ""
+		default:
+			continue
+		}
+		if err := tx.PutHost(row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// provisioned notes that all hosts are as their release wants them, and forgets those that it
+// does not have any more. A nil aim is that of a release without Ansible.
+func provisioned(tx core.Tx, instance core.InstanceState, a *aim, known []core.Host) error {
+	for _, h := range known {
+		if a.keeps(h) {
+			continue
+		}
+		if err := tx.DeleteHost(h.Project, h.Stack, h.Environment, h.Name); err != nil {
+			return err
+		}
+	}
+	digest := ""
+	if a != nil {
+		digest = a.digest
+	}
+	if instance.Provision == digest {
+		return nil
+	}
+	instance.Provision = digest
+	return tx.PutInstance(instance)
+}
+
+// aimAfter evaluates what follows an apply.
+func (s *Service) aimAfter(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, environment, stack string) (*aim, config.After, []string, error) {
+	after, digest, sensitive, err := s.Wanted.After(ctx, p, r, cfg, environment, stack)
+	if err != nil {
+		return nil, after, nil, err
+	}
+	return aimAt(after.Ansible, digest), after, sensitive, nil
 }
 
 // During answers what Ansible is to do in the middle of an apply, for hosts that shall be
@@ -86,10 +261,11 @@ func (s *Service) During(ctx context.Context, c Caller, id string, during wire.D
 	if ansible == nil {
 		return wire.After{}, core.Errorf(core.Invalid, "the stack %s has no ansible block, so there is nothing to provision with", run.Stack)
 	}
-	out := wire.After{Status: string(run.Status), Mask: sensitive}
-	if out.Provision, err = wireProvision(ansible, digest); err != nil {
+	purpose, err := purposeOf(during)
+	if err != nil {
 		return wire.After{}, err
 	}
+	out := wire.After{Status: string(run.Status), Mask: sensitive}
 	return out, s.Store.Update(ctx, func(tx core.Tx) error {
 		run, err := mine(tx, c, id)
 		if err != nil {
@@ -98,7 +274,21 @@ func (s *Service) During(ctx context.Context, c Caller, id string, during wire.D
 		if err := expect(run, core.RunApplying); err != nil {
 			return err
 		}
-		run.ProvisionDigest = digest
+		o, err := s.order(tx, run, aimAt(ansible, digest), purpose)
+		if out.Provision = o.left(); err != nil || out.Provision == nil {
+			return err
+		}
+		run.ProvisionDigest = out.Provision.Digest
 		return tx.UpdateRun(run, run.Status)
 	})
+}
+
+// purposeOf tells one order in the middle of an apply from another.
+func purposeOf(during wire.During) (string, error) {
+	text, err := json.Marshal(during.Outputs)
+	if err != nil {
+		return "", core.Errorf(core.Invalid, "the outputs are not JSON: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return "during " + hex.EncodeToString(sum[:]), nil
 }

@@ -136,6 +136,15 @@ func (s *Service) job(ctx context.Context, p core.Project, instance core.Instanc
 		job.Verify, job.Mask, job.VerifyEvery, job.VerifyOnce = wireVerify(after.Verify), sensitive, s.VerifyEvery.String(), run.ByHand()
 		return job, nil
 	}
+	switch {
+	case !checks(cfg, run.Environment, run.Stack):
+	case run.Kind == core.KindDeploy:
+		job.Foresee = true
+	case run.Kind == core.KindDrift:
+		if err := s.lookAt(ctx, p, release, cfg, run, &job); err != nil {
+			return wire.Job{}, err
+		}
+	}
 	if err := s.judges(ctx, run, &job); err != nil {
 		return wire.Job{}, err
 	}
@@ -234,17 +243,26 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 	if err != nil {
 		return next, err
 	}
+	ahead, err := s.outlook(ctx, project, run, planned)
+	if err != nil {
+		return next, err
+	}
 	err = s.Store.Update(ctx, func(tx core.Tx) (err error) {
 		next = wire.Next{}
 		if run, err = mine(tx, c, id); err != nil {
 			return err
 		}
-		if run.Status == core.RunApplying && run.PlanDigest == planned.Digest {
+		foreseen, err := s.foresee(tx, run, ahead)
+		if err != nil {
+			return err
+		}
+		digest := bound(planned.Digest, foreseen.Digest)
+		if run.Status == core.RunApplying && run.PlanDigest == digest {
 			next.Do = "apply" // said again after a lost reply
 			return nil
 		}
 		switch {
-		case run.Status == core.RunAwaitingApproval && run.PlanDigest == planned.Digest:
+		case run.Status == core.RunAwaitingApproval && run.PlanDigest == digest:
 			next.Do, next.Reason = "wait", waitsWords(run, nil) // likewise
 			return nil
 		case run.Status.Terminal():
@@ -287,7 +305,7 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 			return nil
 		}
 		run.Changes = core.Changes(planned.Changes)
-		run.NoChanges, run.HasPlan, run.PlanDigest, run.Guardrails = planned.NoChanges, true, planned.Digest, l.Guardrails
+		run.NoChanges, run.HasPlan, run.PlanDigest, run.Guardrails = planned.NoChanges, true, digest, l.Guardrails
 		blasts, err := exceeded(tx, run, l)
 		if err != nil {
 			return err
@@ -308,7 +326,7 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		for _, b := range blasts {
 			planned.Checks = append(planned.Checks, b.Check(run.Instance(), planned.Plan))
 		}
-		changed, err := s.changedSince(tx, run, planned)
+		changed, err := s.changedSince(tx, run, planned, foreseen)
 		if err != nil {
 			return err
 		}
@@ -367,6 +385,18 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		}
 		if err := s.see(tx, run, planned.Own); err != nil {
 			return err
+		}
+		told, err := s.told(tx, run, foreseen, planned)
+		switch {
+		case err != nil:
+			return err
+		case told == nil && !again:
+			next = foreseen.ask(ahead)
+			return tx.UpdateRun(run, run.Status)
+		case told != nil && told.Digest != "":
+			if err := s.putDoc(tx, id, ForeseenDoc, told); err != nil {
+				return err
+			}
 		}
 		approval, err := s.approved(tx, &run, l, changed)
 		if err != nil {
@@ -557,12 +587,8 @@ func (s *Service) Applied(ctx context.Context, c Caller, id string, applied wire
 // after decides on provisioning and verification (rule 9) and moves the run there.
 func (s *Service) after(ctx context.Context, p core.Project, c Caller, id string) (wire.After, error) {
 	var run core.Run
-	var instance core.InstanceState
 	if err := s.Store.View(ctx, func(tx core.Tx) (err error) {
-		if run, err = mine(tx, c, id); err != nil {
-			return err
-		}
-		instance, err = tx.Instance(run.Project, run.Stack, run.Environment)
+		run, err = mine(tx, c, id)
 		return err
 	}); err != nil {
 		return wire.After{}, err
@@ -571,21 +597,21 @@ func (s *Service) after(ctx context.Context, p core.Project, c Caller, id string
 	if err != nil {
 		return wire.After{}, err
 	}
-	after, digest, sensitive, err := s.Wanted.After(ctx, p, run.Release, cfg, run.Environment, run.Stack)
+	aim, after, sensitive, err := s.aimAfter(ctx, p, run.Release, cfg, run.Environment, run.Stack)
 	if err != nil {
 		return wire.After{}, err
 	}
 	out := wire.After{Verify: wireVerify(after.Verify), Mask: sensitive}
-	if after.Ansible != nil && digest != instance.Provision {
-		if out.Provision, err = wireProvision(after.Ansible, digest); err != nil {
-			return wire.After{}, err
-		}
-	}
 	err = s.Store.Update(ctx, func(tx core.Tx) error {
 		run, err := mine(tx, c, id)
 		if err != nil {
 			return err
 		}
+		o, err := s.order(tx, run, aim, afterApply)
+		if err != nil {
+			return err
+		}
+		out.Provision = o.left()
 		to := run.Status
 		switch {
 		case out.Provision != nil && run.Status != core.RunVerifying:
@@ -595,7 +621,7 @@ func (s *Service) after(ctx context.Context, p core.Project, c Caller, id string
 		}
 		out.Status = string(to)
 		if out.Provision != nil {
-			run.ProvisionDigest = digest
+			run.ProvisionDigest = out.Provision.Digest
 		}
 		if to == run.Status {
 			return tx.UpdateRun(run, run.Status)
@@ -603,42 +629,6 @@ func (s *Service) after(ctx context.Context, p core.Project, c Caller, id string
 		return move(tx, &run, to, core.ByReconciler, "server")
 	})
 	return out, err
-}
-
-// Provisioned notes that Ansible ended well on every host.
-func (s *Service) Provisioned(ctx context.Context, c Caller, id string, report wire.Provisioned) (wire.After, error) {
-	var run core.Run
-	var project core.Project
-	during := false // the apply goes on
-	err := s.Store.Update(ctx, func(tx core.Tx) (err error) {
-		if run, err = mine(tx, c, id); err != nil {
-			return err
-		}
-		if project, err = tx.Project(run.Project); err != nil {
-			return err
-		}
-		during = run.Status == core.RunApplying && run.ProvisionDigest != ""
-		if err := expect(run, core.RunProvisioning, core.RunVerifying); err != nil && !during {
-			return err
-		}
-		instance, err := tx.Instance(run.Project, run.Stack, run.Environment)
-		if err != nil {
-			return err
-		}
-		instance.Provision = run.ProvisionDigest
-		if err := tx.PutInstance(instance); err != nil {
-			return err
-		}
-		return s.putDoc(tx, id, "recap", report.Recap)
-	})
-	if err != nil {
-		return wire.After{}, err
-	}
-	defer s.Bus.Changed(run.Project)
-	if during {
-		return wire.After{Status: string(run.Status)}, nil
-	}
-	return s.after(ctx, project, c, id)
 }
 
 // Finish ends an attempt. Said again after a lost reply, it changes nothing.
@@ -668,8 +658,12 @@ func (s *Service) Finish(ctx context.Context, c Caller, id string, f wire.Finish
 		if run.ByHand() && to == core.RunCancelled {
 			run.Error = &core.RunError{Code: "cancelled", Message: "cancelled by " + run.CancelBy + " before there was an answer"}
 		}
-		if len(f.Recap) > 0 {
-			if err := s.putDoc(tx, id, "recap", f.Recap); err != nil {
+		if f.Provisioned != nil {
+			if err := s.record(tx, run, *f.Provisioned, false); err != nil {
+				return err
+			}
+		} else if len(f.Recap) > 0 {
+			if err := s.results(tx, run, wire.Provisioned{Recap: f.Recap}); err != nil {
 				return err
 			}
 		}
