@@ -128,9 +128,14 @@ func (a *attempt) during(during wire.During) error {
 		return err
 	}
 	a.mask.Add(after.Mask...)
-	if err := a.provision(*after.Provision); err != nil {
+	if after.Provision == nil {
+		a.say("all hosts are as the release wants them already")
+		return nil
+	}
+	report, err := a.provision(*after.Provision)
+	if err != nil {
 		return err
 	}
-	_, err = a.api.Provisioned(a.report, a.Run, wire.Provisioned{Recap: a.recap})
+	_, err = a.api.Provisioned(a.report, a.Run, report)
 	return err
 }

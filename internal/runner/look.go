@@ -41,5 +41,10 @@ func (a *attempt) look() error {
 	if err := a.enter(phaseCheck, core.RunChecking); err != nil {
 		return err
 	}
+	if a.job.Provision != nil {
+		if looked.Drift.Hosts, err = a.lookAtHosts(*a.job.Provision); err != nil {
+			return err
+		}
+	}
 	return a.api.Looked(a.work, a.Run, looked)
 }

@@ -56,7 +56,8 @@ func (a *attempt) propose(session *engine.Session, recovered int64) (planned wir
 }
 
 // ask has the policies judge a plan, and reports it. The server may name others that judge
-// now, or want hooks to have run before it lets it be applied; then it is asked again.
+// now, want to know what Ansible would do, or want hooks to have run before it lets it be
+// applied; then it is asked again.
 func (a *attempt) ask(planned *wire.Planned, shown []byte) (wire.Next, error) {
 	if err := a.check(planned, shown); err != nil {
 		return wire.Next{}, err
@@ -71,6 +72,9 @@ func (a *attempt) ask(planned *wire.Planned, shown []byte) (wire.Next, error) {
 		case "before":
 			a.mask.Add(next.Mask...)
 			err = a.before(next)
+		case "foresee":
+			a.mask.Add(next.Mask...)
+			err = a.foresee(next, planned)
 		case "check":
 			a.say("%s; the plan is judged again", next.Reason)
 			err = a.judgeBy(next.Policies, planned, shown)
@@ -134,7 +138,7 @@ func (a *attempt) plan(session *engine.Session, replace, exclude []string) (plan
 	c := parsed.Plan.Changes
 	a.newHosts = c.Create+c.Replace > 0
 	planned = wire.Planned{Changes: c, NoChanges: parsed.NoChanges, Digest: parsed.Digest, Plan: parsed.Plan, Replaced: replace, Excluded: exclude, Uses: a.uses, Versions: session.Versions()}
-	if a.job.Kind == string(core.KindPreview) {
+	if a.job.Kind == string(core.KindPreview) || a.job.Foresee {
 		planned.Outputs = parsed.Outputs
 	}
 	a.maskPlan(&planned.Plan)

@@ -54,6 +54,7 @@ type attempt struct {
 	hooked   []wire.Hooked // how the hooks of this attempt ended
 	anew     []string      // what was replaced in a partial apply
 	recap    []wire.Recap
+	unwell   *wire.Provisioned // how far Ansible came, when it did not end well
 	verified []wire.Probe
 }
 
@@ -193,7 +194,7 @@ func (a *attempt) perform() error {
 
 // finish tells the server how the run ended.
 func (a *attempt) finish(v *verdict) error {
-	f := wire.Finish{Status: string(v.status), Error: v.problem(), Recap: a.recap, Verified: a.verified, Before: a.hooked, Replaced: a.anew, Phases: a.clock.milliseconds(), Own: a.left}
+	f := wire.Finish{Status: string(v.status), Error: v.problem(), Recap: a.recap, Verified: a.verified, Before: a.hooked, Replaced: a.anew, Phases: a.clock.milliseconds(), Own: a.left, Provisioned: a.unwell}
 	if f.Error != nil {
 		f.Error.Message = a.mask.String(shorten(f.Error.Message))
 	}
