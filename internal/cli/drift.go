@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/terrace-cd/terrace/internal/ansi"
 	"github.com/terrace-cd/terrace/internal/client"
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/wire"
@@ -19,7 +20,8 @@ func newDriftCommand(s *settings) *cobra.Command {
 	var timeout time.Duration
 	c := &cobra.Command{Use: "drift [ENVIRONMENT|INSTANCE]...", Short: "Look whether what is there still is what the states say", Args: cobra.ArbitraryArgs,
 		Long: `Compares what is there with the states, without changing anything: in the environments or
-at the instances that are named, or everywhere. Nobody looks at an environment that a
+at the instances that are named, or everywhere. Where a stack's ansible block has check = true,
+Ansible's check mode looks at its hosts, too. Nobody looks at an environment that a
 release is in, and a release that enters does not wait: it ends the looks.
 
 With --wait it waits for the answers and shows them; the exit code is 1 when something
@@ -139,7 +141,7 @@ func driftWord(d wire.DriftStatus) string {
 	for _, p := range []struct {
 		n    int
 		what string
-	}{{d.Changed, "changed"}, {d.Gone, "gone"}, {d.ChangedOutputs, "outputs"}} {
+	}{{d.Changed, "changed"}, {d.Gone, "gone"}, {d.ChangedOutputs, "outputs"}, {d.ChangedHosts, "hosts"}} {
 		if p.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
 		}
@@ -171,11 +173,11 @@ func printDrift(out io.Writer, r wire.DriftReport) {
 	case r.Message != "":
 		_, _ = fmt.Fprintln(out, r.Message)
 	}
-	printDifferences(out, r.Drift)
+	printDifferences(out, r.Drift, true)
 }
 
 // printDifferences shows what a look found: what the state says, and what is there.
-func printDifferences(out io.Writer, d wire.Drift) {
+func printDifferences(out io.Writer, d wire.Drift, diff bool) {
 	for _, res := range d.Resources {
 		sign := "~"
 		if res.What == "gone" {
@@ -188,5 +190,13 @@ func printDifferences(out io.Writer, d wire.Drift) {
 	}
 	for _, o := range d.Outputs {
 		_, _ = fmt.Fprintf(out, "output %s\n", attrText(o))
+	}
+	for _, h := range d.Hosts {
+		if h.Status != "changed" {
+			_, _ = fmt.Fprintf(out, "could not look at %s: %s\n", ansi.Strip(h.Host), ansi.Strip(h.Message))
+			continue
+		}
+		_, _ = fmt.Fprintf(out, "~ host %s  (Ansible would change it)\n", ansi.Strip(h.Host))
+		printTasks(out, h.Host, h.Changes, diff)
 	}
 }

@@ -30,12 +30,13 @@ func newRolloutCommand(s *settings) *cobra.Command {
 
 func newRolloutStart(s *settings) *cobra.Command {
 	var commit string
-	var wait bool
+	var wait, all bool
 	var timeout time.Duration
 	c := &cobra.Command{Use: "start", Short: "Promote a release, or try it again", Args: cobra.NoArgs,
-		Long: "Promotes a release: the newest, or the one of --commit. With --wait it shows progress and ends with the rollout:\nexit 0 succeeded, 1 failed, 3 waiting on a gate. It is also the way to try a failed release again.",
+		Long:    "Promotes a release: the newest, or the one of --commit. With --wait it shows progress and ends with the rollout:\nexit 0 succeeded, 1 failed, 3 waiting on a gate. It is also the way to try a failed release again.\n\nAnsible runs on hosts where something has changed, or where it did not come to a good end. With --all it runs\non all hosts of the release, also where nothing has changed.",
+		Example: "  terrace rollout start --wait\n  terrace rollout start --commit 41 --all",
 		RunE: s.with(func(ctx context.Context, c *client.Client, project string, cmd *cobra.Command, _ []string) error {
-			ro, err := c.StartRollout(ctx, project, wire.StartRollout{Commit: commit})
+			ro, err := c.StartRollout(ctx, project, wire.StartRollout{Commit: commit, All: all})
 			if err != nil {
 				return err
 			}
@@ -47,6 +48,7 @@ func newRolloutStart(s *settings) *cobra.Command {
 			})
 		})}
 	c.Flags().StringVar(&commit, "commit", "", "a commit (or the start of one) or a release's number")
+	c.Flags().BoolVar(&all, "all", false, "have Ansible run on all hosts, also where nothing has changed")
 	c.Flags().BoolVar(&wait, "wait", false, "show progress and wait for the end")
 	c.Flags().DurationVar(&timeout, "timeout", 0, "give up waiting after this long (the rollout goes on)")
 	return c
@@ -109,6 +111,9 @@ func printRollout(out io.Writer, ro wire.Rollout) {
 		if ro.Reason != "" {
 			_, _ = fmt.Fprintf(out, "Because  %s\n", ansi.Strip(ro.Reason))
 		}
+	}
+	if ro.AllHosts {
+		_, _ = fmt.Fprintln(out, "Ansible  on all hosts, also where nothing has changed")
 	}
 	if ro.Release.Invalid != "" {
 		_, _ = fmt.Fprintf(out, "\nIts configuration does not hold:\n%s\n", ro.Release.Invalid)

@@ -91,14 +91,18 @@ func printRuns(out io.Writer, all []wire.Run) {
 }
 
 func newRunShow(s *settings) *cobra.Command {
-	return &cobra.Command{Use: "show RUN", Short: "One run: its end, its checks, its hosts", Args: cobra.ExactArgs(1),
+	var diff bool
+	c := &cobra.Command{Use: "show RUN", Short: "One run: its end, its checks, its hosts", Args: cobra.ExactArgs(1),
+		Example: "  terrace run show r-06h254xf6tvja8vs --diff",
 		RunE: s.withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
 			r, err := c.Run(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			return s.show(cmd, r, func(out io.Writer) { printRun(out, r) })
+			return s.show(cmd, r, func(out io.Writer) { printRun(out, r, diff) })
 		})}
+	c.Flags().BoolVar(&diff, "diff", false, "also how Ansible changed files on hosts, or would")
+	return c
 }
 
 // foretoldText says how a plan compares with what a preview said.
@@ -109,7 +113,7 @@ func foretoldText(f wire.Foretold) string {
 	return "said something else: " + ansi.Strip(f.Difference)
 }
 
-func printRun(out io.Writer, r wire.Run) {
+func printRun(out io.Writer, r wire.Run, diff bool) {
 	_, _ = fmt.Fprintf(out, "Run       %s (%s, attempt %d)\nInstance  %s\nRelease   %s %s\nStatus    %s\n", r.ID, r.Kind, r.Attempt, r.Instance, releaseText(&r.Release), r.Release.Subject, r.Status)
 	if !r.Started.IsZero() {
 		_, _ = fmt.Fprintf(out, "Took      %s, begun %s\n", took(r.Started, r.Finished), ago(r.Started))
@@ -132,7 +136,7 @@ func printRun(out io.Writer, r wire.Run) {
 	}
 	if r.Drift != nil {
 		_, _ = fmt.Fprintln(out)
-		printDifferences(out, *r.Drift)
+		printDifferences(out, *r.Drift, diff)
 	}
 	if f := r.Foretold; f != nil {
 		_, _ = fmt.Fprintf(out, "\nPreview %s: %s\n", f.Preview, foretoldText(*f))
@@ -146,13 +150,23 @@ func printRun(out io.Writer, r wire.Run) {
 			_, _ = fmt.Fprintf(out, "  | %s\n", ansi.Strip(line))
 		}
 	}
-	if len(r.Recap) > 0 {
+	if r.Ansible != nil {
+		_, _ = fmt.Fprintln(out)
+		printForeseen(out, *r.Ansible, diff)
+	}
+	if len(r.Hosts) > 0 {
+		_, _ = fmt.Fprintln(out)
+		printHosts(out, r.Hosts, diff)
+	} else if len(r.Recap) > 0 {
 		var rows [][]string
 		for _, h := range r.Recap {
 			rows = append(rows, []string{h.Host, fmt.Sprint(h.OK), fmt.Sprint(h.Changed), fmt.Sprint(h.Failed), fmt.Sprint(h.Unreachable), fmt.Sprint(h.Skipped)})
 		}
 		_, _ = fmt.Fprintln(out)
 		table(out, []string{"HOST", "OK", "CHANGED", "FAILED", "UNREACHABLE", "SKIPPED"}, rows)
+	}
+	for _, w := range r.Warnings {
+		_, _ = fmt.Fprintf(out, "\nWarning: %s\n", ansi.Strip(w))
 	}
 	for _, v := range r.Verified {
 		_, _ = fmt.Fprintf(out, "\nVerified %s: %s (%d tries) %s\n", v.Name, v.Verdict, v.Tries, v.Message)

@@ -49,6 +49,11 @@ func (c *Client) Provisioned(ctx context.Context, run string, provisioned wire.P
 	return after, err
 }
 
+// Hosts tells how far Ansible is. It is said once: what comes later says more.
+func (c *Client) Hosts(ctx context.Context, run string, provisioned wire.Provisioned) error {
+	return c.do(ctx, request{method: "POST", path: path("runs", run, "hosts")}, provisioned, nil)
+}
+
 // Recovered delivers a state that the engine could not upload, as it is: the server
 // keeps it in the instance's recovery slot.
 func (c *Client) Recovered(ctx context.Context, run string, state []byte) error {

@@ -252,6 +252,7 @@ func (a *API) routes(r *routes) {
 	a.stateRoutes(r)
 	a.ownRoutes(r)
 	a.inventoryRoutes(r)
+	a.hostRoutes(r)
 	a.accessRoutes(r)
 	a.sandboxRoutes(r)
 	a.previewRoutes(r)

@@ -112,7 +112,7 @@ func (a *API) rolloutRoutes(r *routes) {
 		Body wire.StartRollout
 	}
 	add(r, operators, http.MethodPost, "/api/v1/projects/{project}/rollouts", "start-rollout", "Promote a release, or try again", func(ctx context.Context, in *start) (*body[wire.Rollout], error) {
-		ro, err := a.Rollouts.Start(ctx, by(ctx), in.Project, in.Body.Commit)
+		ro, err := a.Rollouts.Start(ctx, by(ctx), in.Project, in.Body.Commit, in.Body.All)
 		if err != nil {
 			return nil, err
 		}

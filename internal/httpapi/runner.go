@@ -43,7 +43,10 @@ func (a *API) runnerRoutes(r *routes) {
 	add(r, forRunners, http.MethodPost, "/api/v1/runs/{id}/provisioned", "report-provisioned", "Ansible ended well", func(ctx context.Context, i *in[wire.Provisioned]) (*body[wire.After], error) {
 		after, err := a.Runs.Provisioned(ctx, runner(ctx), i.ID, i.Body)
 		return &body[wire.After]{after}, err
-	})
+	}, limit(planLimit))
+	add(r, forRunners, http.MethodPost, "/api/v1/runs/{id}/hosts", "report-hosts", "How far Ansible is", func(ctx context.Context, i *in[wire.Provisioned]) (*none, error) {
+		return &none{}, a.Runs.Hosts(ctx, runner(ctx), i.ID, i.Body)
+	}, limit(planLimit))
 	add(r, forRunners, http.MethodPost, "/api/v1/runs/{id}/finish", "finish-run", "An attempt ends", func(ctx context.Context, i *in[wire.Finish]) (*none, error) {
 		return &none{}, a.Runs.Finish(ctx, runner(ctx), i.ID, i.Body)
 	}, limit(planLimit))
