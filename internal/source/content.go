@@ -35,7 +35,13 @@ type Content struct {
 	// Provision are digests of what Ansible uses, nil without a playbook: "playbook
 	// PATH", "folder PATH", "file PATH".
 	Provision map[string]string
-	Warnings  []Warning
+	// Together: a playbook, role or template mentions other hosts than the one that it is for,
+	// so that a change of any host may change what is done to all.
+	Together bool
+	// Requirements are files that name roles and collections for the playbook to install,
+	// sorted. They are in Provision as well.
+	Requirements []string
+	Warnings     []Warning
 }
 
 // Content digests what goes into one instance. Invalid when a symbolic link leads out
@@ -152,10 +158,12 @@ func (g *graph) content(root string, in config.Instance) (Content, error) {
 	}
 	c.out.Parts = c.parts
 	if in.HasAnsible && in.Playbook != "" {
-		var err error
-		if c.out.Provision, err = g.provision(path.Clean(root), in.Playbook); err != nil {
-			return Content{}, core.Errorf(core.Invalid, "the playbook of the stack %s cannot be used: %w; copy what it needs into the repository", in.Stack, err)
+		p := g.provision(path.Clean(root), in.Playbook)
+		if p.err != nil {
+			return Content{}, core.Errorf(core.Invalid, "the playbook of the stack %s cannot be used: %w; copy what it needs into the repository", in.Stack, p.err)
 		}
+		c.out.Provision, c.out.Together, c.out.Requirements = p.parts, p.together, p.requirements
+		c.out.Warnings = append(c.out.Warnings, p.warnings...)
 	}
 	c.out.Digest = digest(c.out.Parts, c.out.Provision)
 	return c.out, nil

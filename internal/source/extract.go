@@ -19,6 +19,7 @@ const (
 	jsonForm     form = 'j' // .tf.json, .tofu.json
 	templateForm form = 't' // the file of templatefile
 	yamlForm     form = 'y' // Ansible's files
+	playForm     form = 'p' // Ansible's templates, for whether they are about other hosts
 )
 
 const (
@@ -33,15 +34,17 @@ const (
 // what was understood, and the engine will say what is wrong.
 func extract(f form, src []byte) parsed {
 	if len(src) > maxParse {
-		return parsed{trouble: "it is larger than 2 MiB"}
-	}
-	if !worth(f, src) {
-		return parsed{}
-	}
-	if tooDeep(src) {
-		return parsed{trouble: "it is nested too deeply"}
+		return tooLarge
 	}
 	x := &extractor{}
+	x.others = (f == yamlForm || f == playForm) && otherHosts(src)
+	if !worth(f, src) {
+		return x.parsed
+	}
+	if tooDeep(src) {
+		x.trouble = "it is nested too deeply"
+		return x.parsed
+	}
 	switch f {
 	case nativeForm:
 		x.native(src)
@@ -57,6 +60,9 @@ func extract(f form, src []byte) parsed {
 	return x.parsed
 }
 
+// tooLarge is what is known of a file that is not looked through.
+var tooLarge = parsed{trouble: "it is larger than 2 MiB", others: true}
+
 // worth reports whether a file has a word that could contribute. It spares parsing the
 // larger part of a repository.
 func worth(f form, src []byte) bool {
@@ -64,6 +70,8 @@ func worth(f form, src []byte) bool {
 	switch f {
 	case templateForm:
 		words = []string{"file"}
+	case playForm:
+		return false
 	case yamlForm:
 		return bytes.IndexByte(src, '/') >= 0
 	}

@@ -131,7 +131,7 @@ func (t *Tree) parsed(m *mirror, f form, e *entry) (parsed, error) {
 func extracted(f form, content []byte, err error) (parsed, error) {
 	switch {
 	case errors.Is(err, git.ErrTooLarge):
-		return parsed{trouble: "it is larger than 2 MiB"}, nil
+		return tooLarge, nil
 	case err != nil:
 		return parsed{}, err
 	}

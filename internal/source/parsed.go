@@ -12,6 +12,8 @@ type parsed struct {
 	locals   []named // a name more than once: any of the values
 	defaults []named // of variables
 	reads    []reading
+	// others: it is one of Ansible's files, and about other hosts than the one it is run for.
+	others bool
 	// trouble says why the file could not be looked through; what it reads is not known.
 	trouble string
 }
@@ -52,7 +54,7 @@ const (
 
 // encode writes p compactly: most files contribute nothing, and that is "".
 func (p *parsed) encode() string {
-	if len(p.calls)+len(p.registry)+len(p.locals)+len(p.defaults)+len(p.reads)+len(p.trouble) == 0 {
+	if len(p.calls)+len(p.registry)+len(p.locals)+len(p.defaults)+len(p.reads)+len(p.trouble) == 0 && !p.others {
 		return ""
 	}
 	var b []byte
@@ -69,6 +71,11 @@ func (p *parsed) encode() string {
 		}
 	}
 	text(p.trouble)
+	if p.others {
+		number(1)
+	} else {
+		number(0)
+	}
 	number(len(p.calls))
 	for _, c := range p.calls {
 		text(c.source)
@@ -148,7 +155,7 @@ func decode(s string) (p parsed, ok bool) {
 		}
 		return l
 	}
-	p.trouble = text()
+	p.trouble, p.others = text(), number() == 1
 	for range count() {
 		p.calls = append(p.calls, moduleCall{source: text(), line: number(), args: list()})
 	}

@@ -13,7 +13,7 @@ import (
 
 // parsesHeader starts the file of what was extracted. Its number changes with what
 // extract finds or how it is written; a file with another one is written anew.
-const parsesHeader = "terrace parses 2\n"
+const parsesHeader = "terrace parses 3\n"
 
 // parseKey is a form and the first 20 bytes of a blob's name.
 type parseKey [21]byte

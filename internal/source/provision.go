@@ -10,8 +10,11 @@ import (
 
 // provisioned is what a playbook uses.
 type provisioned struct {
-	parts map[string]string
-	err   error
+	parts        map[string]string
+	together     bool
+	requirements []string
+	warnings     []Warning
+	err          error
 }
 
 // besides are the folders that Ansible looks into beside a playbook.
@@ -30,22 +33,22 @@ const maxAnsibleFiles = 5000
 // ansible.cfg, the folders it names, and files elsewhere that any of these names.
 type ansible struct {
 	*graph
-	parts  map[string]string
+	provisioned
 	dir    string // of the playbook
 	whole  []string
 	looked map[string]bool
 	queue  []*entry
 }
 
-func (g *graph) provision(root, playbook string) (map[string]string, error) {
+func (g *graph) provision(root, playbook string) provisioned {
 	key := "provision\x00" + root + "\x00" + playbook
 	if p, ok := g.provisions[key]; ok {
-		return p.parts, p.err
+		return p
 	}
-	a := &ansible{graph: g, parts: map[string]string{}, dir: path.Dir(path.Clean(playbook)), looked: map[string]bool{}}
-	err := a.gather(root, path.Clean(playbook))
-	g.provisions[key] = provisioned{a.parts, err}
-	return a.parts, err
+	a := &ansible{graph: g, provisioned: provisioned{parts: map[string]string{}}, dir: path.Dir(path.Clean(playbook)), looked: map[string]bool{}}
+	a.err = a.gather(root, path.Clean(playbook))
+	g.provisions[key] = a.provisioned
+	return a.provisioned
 }
 
 func (a *ansible) gather(root, playbook string) error {
@@ -69,7 +72,14 @@ func (a *ansible) gather(root, playbook string) error {
 			return err
 		}
 	}
-	for n := 0; len(a.queue) > 0 && n < maxAnsibleFiles; n++ {
+	if err := a.require(root); err != nil {
+		return err
+	}
+	for n := 0; len(a.queue) > 0; n++ {
+		if n == maxAnsibleFiles {
+			a.together = true // the rest may be about other hosts
+			break
+		}
 		e := a.queue[0]
 		a.queue = a.queue[1:]
 		if err := a.mentioned(e); err != nil {
@@ -136,20 +146,26 @@ func (a *ansible) add(kind, name string) (*entry, error) {
 	return nil, nil
 }
 
-// look remembers to look for names of other files in a file.
+// look remembers to look through a file.
 func (a *ansible) look(e *entry) {
-	if (e.kind == file || e.kind == program) && isYAML(e.path) && !a.looked[e.path] {
+	if (e.kind == file || e.kind == program) && (isYAML(e.path) || isTemplate(e.path)) && !a.looked[e.path] {
 		a.looked[e.path] = true
 		a.queue = append(a.queue, e)
 	}
 }
 
-// mentioned adds what a file names outside of what counts already.
+// mentioned adds what a file names outside of what counts already, and notes whether it is
+// about other hosts.
 func (a *ansible) mentioned(e *entry) error {
-	p, err := a.tree.parsed(a.mirror, yamlForm, e)
+	f := playForm
+	if isYAML(e.path) {
+		f = yamlForm
+	}
+	p, err := a.tree.parsed(a.mirror, f, e)
 	if err != nil {
 		return err
 	}
+	a.together = a.together || p.others
 	for _, r := range p.reads {
 		for _, from := range []string{path.Dir(e.path), a.dir} {
 			if _, err := a.add("folder ", path.Join(from, r.path)); err != nil {
