@@ -200,26 +200,3 @@ func newStateUnlock(s *settings) *cobra.Command {
 	c.Flags().StringVar(&reason, "reason", "", "why, for the audit log")
 	return c
 }
-
-func newInventoryCommand(s *settings) *cobra.Command {
-	var host string
-	var list bool
-	c := &cobra.Command{Use: "inventory INSTANCE", Short: "An Ansible dynamic inventory from an instance's outputs", Args: cobra.ExactArgs(1),
-		Long:    "Prints an instance's hosts as Ansible's dynamic inventory protocol wants them.",
-		Example: "  terrace inventory web@production\n  ansible -i <(terrace inventory web@dev) all -m ping",
-		RunE: s.onInstance(func(ctx context.Context, c *client.Client, project, environment, stack string, cmd *cobra.Command, _ []string) error {
-			data, err := c.Inventory(ctx, project, environment, stack)
-			if err != nil {
-				return err
-			}
-			if host != "" {
-				if data, err = hostVariables(data, host); err != nil {
-					return err
-				}
-			}
-			return printJSON(cmd.OutOrStdout(), data)
-		})}
-	c.Flags().BoolVar(&list, "list", true, "every group and host (the default)")
-	c.Flags().StringVar(&host, "host", "", "the variables of one host")
-	return c
-}

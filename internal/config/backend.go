@@ -125,7 +125,7 @@ func (l *load) backendValues(st *stack, e *environment) (values map[string]json.
 			case v.IsNull():
 				delete(values, name)
 			default:
-				values[name] = ev.json(v)
+				values[name] = jsonOf(v)
 				l.secretInBackend(ev.where, name, v, rng)
 			}
 		}

@@ -123,6 +123,8 @@ type Instance struct {
 	Playbook   string // "" without Ansible
 	// ChecksHosts: check mode is shown with the plan, and looks for drift.
 	ChecksHosts bool
+	// Selects are the types of resources that hosts are made of, sorted.
+	Selects []string
 }
 
 // Scope is what expressions see beside the configuration itself.
@@ -170,18 +172,48 @@ type After struct {
 
 // Ansible is an ansible block, evaluated.
 type Ansible struct {
-	Playbook  string            `json:"playbook"` // relative to the root of the repository
-	Inventory map[string][]Host `json:"inventory"`
+	Playbook string // relative to the root of the repository
+	// Inventory has the hosts by group. One that is in several groups is the same in each.
+	Inventory map[string][]Host
 	Variables map[string]json.RawMessage
 	Secrets   []string
 	Check     bool
 	Within    time.Duration // how long to wait for hosts to answer
+	Bastion   *Bastion      // nil for none
+	Mitogen   bool
+	Twice     bool
+	Together  *bool    // nil: as the playbook's files say
+	Selects   []string // types of resources that hosts are made of, sorted
+
+	// The rest is of an evaluation before the apply; see Config.Foresee. New are hosts that are
+	// not known yet, and not in Inventory: by their names, or by the addresses of their
+	// resources, or by their groups, sorted.
+	New []string
+	// UnknownVariables are those without a value yet, sorted: extra variables by their names,
+	// variables of hosts as "HOST: NAME", and "bastion".
+	UnknownVariables []string
 }
 
-// Host is a host of an inventory group.
+// Host is a host of an inventory group. What identifies the inventory is its JSON.
 type Host struct {
 	Name string                     `json:"name"`
 	Vars map[string]json.RawMessage `json:"vars,omitempty"`
+	// ID tells it from another host that had its name before, "" when nothing tells.
+	ID string `json:"id,omitempty"`
+	// Keys are its SSH host keys, as in a known_hosts file, when they were told.
+	Keys []string `json:"-"`
+	// From is the address of the resource that it was made of, "" for one of the argument.
+	From string `json:"-"`
+	// Unknown: it has variables whose values only an apply tells.
+	Unknown bool `json:"-"`
+}
+
+// Bastion is the host that connections go through.
+type Bastion struct {
+	Host string
+	Port int    // 0 for the usual one
+	User string // "" for that of the runner
+	Keys []string
 }
 
 // Verify is a verify block, evaluated.

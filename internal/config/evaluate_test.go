@@ -224,7 +224,7 @@ func TestAfter(t *testing.T) {
 		"servers": cty.TupleVal([]cty.Value{cty.ObjectVal(map[string]cty.Value{
 			"name": cty.StringVal("c1"), "ip": cty.StringVal("10.1.0.1"), "port": cty.NumberIntVal(22)})}),
 	}
-	got, err := cfg.After("web", "dev", Scope{Commit: "9f3c", Number: 7, Outputs: shopOutputs}, own)
+	got, err := cfg.After("web", "dev", Scope{Commit: "9f3c", Number: 7, Outputs: shopOutputs}, Own{Outputs: own})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func TestAfter(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %s\nwant %s", asJSON(t, got), asJSON(t, want))
 	}
-	if got, err := cfg.After("network", "dev", Scope{}, nil); err != nil || got.Ansible != nil || got.Verify != nil {
+	if got, err := cfg.After("network", "dev", Scope{}, Own{}); err != nil || got.Ansible != nil || got.Verify != nil {
 		t.Errorf("a stack without blocks: %+v, %v", got, err)
 	}
 }
@@ -305,7 +305,7 @@ func TestEvaluationErrors(t *testing.T) {
 			s := Scope{Outputs: func(stack string) (map[string]cty.Value, bool) { v, ok := tt.outputs[stack]; return v, ok }}
 			var err error
 			if tt.after {
-				_, err = cfg.After(tt.stack, tt.env, s, tt.own)
+				_, err = cfg.After(tt.stack, tt.env, s, Own{Outputs: tt.own})
 			} else {
 				_, err = cfg.Inputs(tt.stack, tt.env, s)
 			}

@@ -44,7 +44,7 @@ func FuzzLoad(f *testing.F) {
 					t.Errorf("%s has no digest", i.Stack)
 				}
 				_, _ = cfg.Inputs(i.Stack, e.Name, s)
-				_, _ = cfg.After(i.Stack, e.Name, s, outputs)
+				_, _ = cfg.After(i.Stack, e.Name, s, Own{Outputs: outputs})
 			}
 		}
 	})

@@ -22,6 +22,7 @@ var objectAttrs = map[string][]string{
 	"environment": {"name", "variables"},
 	"release":     {"commit", "number"},
 	"sandbox":     {"name", "owner"},
+	"resource":    {"address", "type", "name", "key", "module"},
 }
 
 // strangers are roots that people bring along from other languages.
@@ -34,6 +35,7 @@ var strangers = map[string]string{
 	"path":   "Paths are relative to terrace.hcl.", "each": "There is no each here.", "count": "There is no count here.",
 	"secret":  "Secrets are never visible in expressions: list their names in secrets, and runs receive them as environment variables.",
 	"secrets": "Secrets are never visible in expressions: list their names in secrets, and runs receive them as environment variables.",
+	"self":    "It is the resource that an inventory block of ansible makes a host of.", "resource": "It is the resource that an inventory block of ansible makes a host of.",
 	"outputs": "Did you mean output.NAME (this stack's own) or stack.NAME.OUTPUT?",
 	"stacks":  "Did you mean stack.NAME.OUTPUT?",
 }
@@ -169,6 +171,10 @@ func explainAttribute(d *hcl.Diagnostic, t hcl.Traversal, ctx *hcl.EvalContext) 
 	if t == nil || ctx == nil {
 		return
 	}
+	if t.RootName() == "self" {
+		explainSelf(d, t, ctx)
+		return
+	}
 	depth := map[string]int{"environment": 2, "stack": 2, "output": 1}[t.RootName()]
 	name := nameAt(t, depth)
 	if depth == 0 || name == "" {
@@ -194,6 +200,25 @@ func explainAttribute(d *hcl.Diagnostic, t hcl.Traversal, ctx *hcl.EvalContext) 
 	d.Detail += didYouMean(name, names)
 	if len(names) > 0 {
 		d.Detail += fmt.Sprintf(" It has %s.", listed(names, 12))
+	}
+}
+
+// explainSelf lists the attributes that a resource has, or an object in it.
+func explainSelf(d *hcl.Diagnostic, t hcl.Traversal, ctx *hcl.EvalContext) {
+	for depth := 1; depth < len(t); depth++ {
+		name := nameAt(t, depth)
+		parent, diags := t[:depth].TraverseAbs(ctx)
+		if diags.HasErrors() || name == "" || !parent.Type().IsObjectType() {
+			return
+		}
+		if parent.Type().HasAttribute(name) {
+			continue
+		}
+		names := sortedKeys(parent.Type().AttributeTypes())
+		d.Subject = t.SourceRange().Ptr()
+		d.Summary = fmt.Sprintf("%s has no %q", traversalText(t[:depth]), name)
+		d.Detail = fmt.Sprintf("Where only some resources have it, write try(%s, null).%s It has %s.", traversalText(t), didYouMean(name, names), orNone(listed(names, 12)))
+		return
 	}
 }
 

@@ -53,6 +53,7 @@ var (
 	seesPlace       = []string{"project", "environment"}
 	seesInputs      = []string{"environment", "release", "sandbox", "stack"}
 	seesAfter       = []string{"environment", "release", "sandbox", "stack", "output"}
+	seesHost        = []string{"environment", "release", "sandbox", "stack", "output", "self", "resource"}
 )
 
 var fileSchema = &blockSchema{Blocks: []*blockSchema{projectSchema, environmentSchema, stackSchema}}
@@ -170,14 +171,35 @@ var beforeChangeSchema = &blockSchema{
 
 var ansibleSchema = &blockSchema{
 	Type: "ansible",
-	Doc:  "Runs a playbook after the apply.",
+	Doc:  "Runs a playbook after the apply, on hosts that are new, or for which something changed. See [inventories](../how-to/ansible-inventory.md).",
 	Attrs: []attrSchema{
 		{Name: "playbook", Type: "string", Required: true, Sees: seesEnvironment, Doc: "The playbook, relative to terrace.hcl."},
-		{Name: "inventory", Type: "object", Required: true, Sees: seesAfter, Doc: "Groups of hosts. A group is a list of addresses, a list of objects (`name`, `host`, `vars`, and any `ansible_…` variable), or a map from host name to address or variables."},
+		{Name: "inventory", Type: "object", Sees: seesAfter, Doc: "Groups of hosts, beside those of `inventory` blocks. A group is a list of addresses, a list of objects (`name`, `host`, `vars`, `id`, `host_keys`, and any `ansible_…` variable), or a map from host name to address or variables, of which `id` and `host_keys` are understood as well."},
+		{Name: "optional", Type: "list of groups", Default: "[]", Sees: seesEnvironment, Doc: "Groups that may have no hosts. Any other group without hosts is an error."},
 		{Name: "variables", Type: "object", Default: "{}", Sees: seesAfter, Doc: "Extra variables of the playbook."},
 		{Name: "secrets", Type: "list of names", Default: "[]", Doc: "Secrets of the environment that Ansible gets. `SSH_KEY` is the key of connections."},
 		{Name: "check", Type: "bool", Default: "false", Doc: "Show the changes of check mode with the plan."},
 		{Name: "within", Type: "duration", Default: `"5m"`, Doc: "How long to wait until the hosts answer."},
+		{Name: "bastion", Type: "string or object", Default: "`null`", Sees: seesAfter, Doc: "The host that connections go through: `\"[user@]host[:port]\"`, or an object with `host`, `port`, `user` and `host_keys`; null for none."},
+		{Name: "mitogen", Type: "bool", Default: "false", Doc: "Connect with Mitogen, which has to be installed where Ansible is."},
+		{Name: "twice", Type: "bool", Default: "false", Sees: seesEnvironment, Doc: "Run the playbook a second time where it changed something, and warn of tasks that change something again."},
+		{Name: "together", Type: "bool", Default: "whether the files mention other hosts", Doc: "Hosts are provisioned again when anything of the inventory changes, also of other hosts. Found out by default: from `hostvars`, `groups`, `delegate_to` and the like in playbooks, roles and templates."},
+	},
+	Blocks: []*blockSchema{inventorySchema},
+}
+
+var inventorySchema = &blockSchema{
+	Type: "inventory", Label: "the type of resource", As: "TYPE", Many: true,
+	Doc: "Makes hosts of resources in the instance's own state, also of those in modules. `self` is the resource with its attributes, `resource` has its `address`, `type`, `name`, `key` (of count or for_each) and `module`. A host that is selected more than once is one host, in all of the groups.",
+	Attrs: []attrSchema{
+		{Name: "where", Type: "bool", Default: "`true`", Sees: seesHost, Doc: "Which of them are hosts, for example `try(self.tags.role, \"\") == \"web\"`."},
+		{Name: "host", Type: "string", Required: true, Sees: seesHost, Doc: "Where the host is reached, for example `self.private_ip`."},
+		{Name: "name", Type: "string", Default: "that of `host`", Sees: seesHost, Doc: "What the inventory calls it."},
+		{Name: "groups", Type: "list of groups", Required: true, Sees: seesHost, Doc: "The groups that it is in, at least one."},
+		{Name: "vars", Type: "object", Default: "{}", Sees: seesHost, Doc: "Its variables."},
+		{Name: "id", Type: "string", Default: "`self.id`", Sees: seesHost, Doc: "What tells it from another host that had its name before: a host with another id is provisioned anew, and its host key may be another one. null when nothing tells."},
+		{Name: "host_keys", Type: "list of strings or string", Default: "`null`", Sees: seesHost, Doc: "Its SSH host keys (`ssh-ed25519 AAAA…`), in a list or with one in each line: no other one is accepted. null: the first one that it shows is kept."},
+		{Name: "optional", Type: "bool", Default: "false", Sees: seesEnvironment, Doc: "There may be no such resource. Otherwise it is an error."},
 	},
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -46,6 +47,11 @@ func (c *Config) InstanceDigest(stack, env string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// noReason are arguments of ansible that decide how it runs, or what is shown, and not what is
+// to be done: changing them is no reason to run. check is among the others only because it
+// always was.
+var noReason = []string{"optional", "bastion", "mitogen", "twice"}
+
 func (c *Config) afterSettings(s *settings, st *stack, e *environment, p *place) {
 	if st.ansible == nil && len(st.verify) == 0 {
 		return
@@ -60,12 +66,13 @@ func (c *Config) afterSettings(s *settings, st *stack, e *environment, p *place)
 		unknown[name] = cty.DynamicVal
 	}
 	ctx := scoped(&hcl.EvalContext{Functions: fns}, e, unknownRelease, noSandbox, unknown, cty.DynamicVal)
+	ctx.Variables["self"], ctx.Variables["resource"] = cty.DynamicVal, cty.DynamicVal
 	add := func(b body, labels ...string) {
 		s.After = append(s.After, b.schema.Type+" "+strings.Join(labels, " "))
 		for i := range b.schema.Attrs {
 			name := b.schema.Attrs[i].Name
 			expr := b.expr(name)
-			if expr == nil {
+			if expr == nil || slices.Contains(noReason, name) {
 				continue
 			}
 			s.After = append(s.After, name+" = "+tokens(b.source, expr.Range()))
@@ -85,6 +92,9 @@ func (c *Config) afterSettings(s *settings, st *stack, e *environment, p *place)
 	}
 	if st.ansible != nil {
 		add(st.ansible.body)
+		for _, b := range st.ansible.blocks {
+			add(b.body, b.selects)
+		}
 	}
 	for _, v := range st.verify {
 		add(v.body, v.known.Kind)

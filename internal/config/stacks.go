@@ -33,10 +33,18 @@ type stack struct {
 }
 
 type ansibleBlock struct {
+	body           body
+	blocks         []inventoryBlock
+	secrets        []string
+	check, mitogen bool
+	together       *bool
+	within         time.Duration
+}
+
+// inventoryBlock makes hosts of resources of a type.
+type inventoryBlock struct {
 	body    body
-	secrets []string
-	check   bool
-	within  time.Duration
+	selects string
 }
 
 // place is a stack in one environment.
@@ -113,14 +121,47 @@ func (l *load) stack(name string, b body) *stack {
 		st.beforeChange, st.BeforeChange = &beforeChangeBlock{body: bc, within: l.duration(bc, "within", 30*time.Minute, l.ctx)}, true
 	}
 	for _, block := range b.blocks["ansible"] {
-		a := l.read(block.Body, ansibleSchema, block.DefRange())
-		st.ansible = &ansibleBlock{body: a, secrets: texts(l.secrets(a)), check: l.boolean(a, "check", l.ctx), within: l.duration(a, "within", 5*time.Minute, l.ctx)}
+		st.ansible = l.ansible(l.read(block.Body, ansibleSchema, block.DefRange()))
 	}
 	for _, block := range b.blocks["verify"] {
 		v := l.read(block.Body, verifySchema, block.DefRange())
 		st.verify = append(st.verify, l.verifyBlock(block.Labels[0], v))
 	}
 	return st
+}
+
+var typeRE = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
+
+func (l *load) ansible(b body) *ansibleBlock {
+	a := &ansibleBlock{body: b, secrets: texts(l.secrets(b)), check: l.boolean(b, "check", l.ctx), mitogen: l.boolean(b, "mitogen", l.ctx), within: l.duration(b, "within", 5*time.Minute, l.ctx)}
+	if b.has("together") {
+		together := l.boolean(b, "together", l.ctx)
+		a.together = &together
+	}
+	for _, block := range b.blocks["inventory"] {
+		if !typeRE.MatchString(block.Labels[0]) {
+			l.error(block.LabelRanges[0], fmt.Sprintf("%q is not the type of a resource", block.Labels[0]), "Write for example inventory \"aws_instance\" { … }; which of them are hosts says where.")
+		}
+		in := l.read(block.Body, inventorySchema, block.DefRange())
+		a.blocks = append(a.blocks, inventoryBlock{body: in, selects: block.Labels[0]})
+	}
+	if !b.has("inventory") && len(b.blocks["inventory"]) == 0 {
+		l.error(b.header, "An ansible block without an inventory", "It needs inventory = { … } with groups of hosts, or inventory \"TYPE\" { … } blocks, which make hosts of resources.")
+	}
+	return a
+}
+
+// selects are the types of resources that hosts are made of, sorted.
+func (a *ansibleBlock) selects() []string {
+	if a == nil {
+		return nil
+	}
+	var types []string
+	for _, b := range a.blocks {
+		types = append(types, b.selects)
+	}
+	slices.Sort(types)
+	return slices.Compact(types)
 }
 
 // protection is what a stack block says of protection, here and in the guardrails.
@@ -176,21 +217,26 @@ func (l *load) addresses(b body, name string) []string {
 // after lists the expressions that are evaluated after an apply.
 func (st *stack) after() []afterExpr {
 	var out []afterExpr
-	add := func(b *body, names ...string) {
+	add := func(b *body, sees []string, names ...string) {
 		for _, n := range names {
 			if e := b.expr(n); e != nil {
-				out = append(out, afterExpr{n, e})
+				out = append(out, afterExpr{n, e, sees})
 			}
 		}
 	}
 	if st.beforeChange != nil {
-		add(&st.beforeChange.body, "command")
+		add(&st.beforeChange.body, seesAfter, "command")
 	}
 	if st.ansible != nil {
-		add(&st.ansible.body, "inventory", "variables")
+		add(&st.ansible.body, seesAfter, "inventory", "variables", "bastion")
+		add(&st.ansible.body, seesEnvironment, "optional", "twice")
+		for i := range st.ansible.blocks {
+			add(&st.ansible.blocks[i].body, seesHost, "where", "host", "name", "groups", "vars", "id", "host_keys")
+			add(&st.ansible.blocks[i].body, seesEnvironment, "optional")
+		}
 	}
 	for i := range st.verify {
-		add(&st.verify[i].body, "url", "query", "command")
+		add(&st.verify[i].body, seesAfter, "url", "query", "command")
 	}
 	return out
 }
@@ -198,6 +244,7 @@ func (st *stack) after() []afterExpr {
 type afterExpr struct {
 	name string
 	expr hclsyntax.Expression
+	sees []string
 }
 
 // expressions lists all that may refer to something.
@@ -232,7 +279,7 @@ func (l *load) stackOrder() {
 			st.uses = slices.Clone(st.inputUses)
 		}
 		for _, a := range st.after() {
-			st.uses = append(st.uses, l.usesOf(st, a.expr, a.name, seesAfter)...)
+			st.uses = append(st.uses, l.usesOf(st, a.expr, a.name, a.sees)...)
 		}
 		for _, u := range st.uses {
 			if !slices.Contains(st.dependsOn, u.stack) {

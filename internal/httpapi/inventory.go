@@ -12,7 +12,7 @@ import (
 
 // inventoryRoutes give people's own Ansible the hosts that runs use.
 func (a *API) inventoryRoutes(r *routes) {
-	add(r, developers, http.MethodGet, "/api/v1/projects/{project}/inventory/{environment}/{stack}", "inventory", "An Ansible inventory from an instance's outputs", a.inventory)
+	add(r, developers, http.MethodGet, "/api/v1/projects/{project}/inventory/{environment}/{stack}", "inventory", "An instance's hosts as an Ansible inventory", a.inventory)
 	type variables struct {
 		InstancePath
 		Commit string `query:"commit" maxLength:"64" doc:"a commit, the start of one, or a number; default: the newest release"`
@@ -53,7 +53,7 @@ func (a *API) inventory(ctx context.Context, in *InstancePath) (*body[json.RawMe
 	if err != nil {
 		return nil, err
 	}
-	after, _, _, err := a.Wanted.After(ctx, p, release, cfg, in.Environment, in.Stack)
+	after, err := a.Wanted.After(ctx, p, release, cfg, in.Environment, in.Stack)
 	if err != nil {
 		return nil, err
 	}

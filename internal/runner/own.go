@@ -25,13 +25,13 @@ func (a *attempt) see(ctx context.Context, session *engine.Session) (*wire.OwnSt
 	}
 	var own engine.Own
 	err := a.retryIn(ctx, "reading the state", func(ctx context.Context) (err error) {
-		own, err = session.See(ctx)
+		own, err = session.See(ctx, a.job.Selects)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &wire.OwnState{Backend: own.Backend, Lineage: own.Lineage, Serial: own.Serial, Resources: own.Resources, Digest: own.Digest, Outputs: own.Outputs}, nil
+	return &wire.OwnState{Backend: own.Backend, Lineage: own.Lineage, Serial: own.Serial, Resources: own.Resources, Digest: own.Digest, Outputs: own.Outputs, Instances: own.Instances}, nil
 }
 
 // mend is what comes before the plan of a recover run with the stack's own backend: a

@@ -141,6 +141,11 @@ func (a *attempt) plan(session *engine.Session, replace, exclude []string) (plan
 	if a.job.Kind == string(core.KindPreview) || a.job.Foresee {
 		planned.Outputs = parsed.Outputs
 	}
+	if a.job.Foresee {
+		if planned.Resources, err = plan.Resources(made.JSON, a.job.Selects); err != nil {
+			return wire.Planned{}, nil, err
+		}
+	}
 	a.maskPlan(&planned.Plan)
 	return planned, made.JSON, nil
 }

@@ -44,14 +44,14 @@ func (s *Service) outlook(ctx context.Context, p core.Project, run core.Run, pla
 	if len(planned.Plan.Outputs) > 0 {
 		return &outlook{why: "the plan changes outputs, so which hosts there are is known after the apply"}, nil
 	}
-	aim, _, sensitive, err := s.aimAfter(ctx, p, run.Release, cfg, run.Environment, run.Stack)
+	aim, after, err := s.aimAfter(ctx, p, run.Release, cfg, run.Environment, run.Stack)
 	switch {
 	case core.CodeOf(err) == core.Invalid || core.CodeOf(err) == core.Conflict:
 		return &outlook{why: "which hosts there are cannot be told before the apply: " + core.MessageOf(err)}, nil
 	case err != nil || aim == nil:
 		return nil, err
 	}
-	return &outlook{aim: aim, mask: sensitive}, nil
+	return &outlook{aim: aim, mask: after.Sensitive}, nil
 }
 
 // foresight is an outlook beside what is known of the hosts.

@@ -11,9 +11,11 @@ import (
 
 // aim is what a release wants Ansible to make of an instance's hosts.
 type aim struct {
-	block  *config.Ansible
-	digest string   // of all of it
-	hosts  []target // by name
+	block        *config.Ansible
+	digest       string // of all of it
+	requirements []string
+	given        []wire.HostKeys // that the configuration tells
+	hosts        []target        // by name
 }
 
 // target is what a host shall be.

@@ -40,7 +40,7 @@ func (s *Service) KnownHosts(ctx context.Context, project, stack, environment st
 	if err != nil {
 		return nil, err
 	}
-	aim, _, _, err := s.aimAfter(ctx, p, release, cfg, environment, stack)
+	aim, _, err := s.aimAfter(ctx, p, release, cfg, environment, stack)
 	if err != nil {
 		return nil, err
 	}

@@ -107,7 +107,7 @@ func toldNothing(tx core.Tx, run core.Run) error {
 // lookAt tells a look what Ansible's check mode is to look for: whether the hosts that the
 // release has now still are what its playbook makes of them.
 func (s *Service) lookAt(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, run core.Run, job *wire.Job) error {
-	aim, _, sensitive, err := s.aimAfter(ctx, p, r, cfg, run.Environment, run.Stack)
+	aim, after, err := s.aimAfter(ctx, p, r, cfg, run.Environment, run.Stack)
 	if err != nil || aim == nil || len(aim.hosts) == 0 {
 		return err
 	}
@@ -123,7 +123,7 @@ func (s *Service) lookAt(ctx context.Context, p core.Project, r core.Release, cf
 		return err
 	}
 	job.Provision.Check, job.Provision.Twice = true, false
-	job.Mask = append(job.Mask, sensitive...)
+	job.Mask = append(job.Mask, after.Sensitive...)
 	return nil
 }
 

@@ -5,11 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"slices"
-	"strings"
 
 	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/service/wanted"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
@@ -40,19 +41,32 @@ func Inventory(groups map[string][]config.Host) (json.RawMessage, error) {
 }
 
 // aimAt is what a release wants Ansible to make of its hosts, nil for nothing.
-func aimAt(block *config.Ansible, digest string) *aim {
-	if block == nil {
+func aimAt(p wanted.Provisioning) *aim {
+	if p.Ansible == nil {
 		return nil
 	}
-	a := &aim{block: block, digest: digest}
-	for _, hosts := range block.Inventory {
-		for _, h := range hosts {
-			a.hosts = append(a.hosts, target{name: h.Name, digest: digest})
+	a := &aim{block: p.Ansible, digest: p.Digest, requirements: p.Requirements, given: givenKeys(p.Ansible)}
+	for _, name := range slices.Sorted(maps.Keys(p.Hosts)) {
+		a.hosts = append(a.hosts, target{name: name, digest: p.Hosts[name], identity: p.Identity[name]})
+	}
+	return a
+}
+
+// givenKeys are the host keys that the configuration tells, of hosts and of a bastion.
+func givenKeys(a *config.Ansible) (out []wire.HostKeys) {
+	if b := a.Bastion; b != nil && len(b.Keys) > 0 {
+		out = append(out, wire.HostKeys{Host: bastionName + b.Host, Keys: b.Keys, Given: true})
+	}
+	seen := map[string]bool{}
+	for _, group := range slices.Sorted(maps.Keys(a.Inventory)) {
+		for _, h := range a.Inventory[group] {
+			if len(h.Keys) > 0 && !seen[h.Name] {
+				seen[h.Name] = true
+				out = append(out, wire.HostKeys{Host: h.Name, Keys: h.Keys, Given: true})
+			}
 		}
 	}
-	slices.SortFunc(a.hosts, func(x, y target) int { return strings.Compare(x.name, y.name) })
-	a.hosts = slices.CompactFunc(a.hosts, func(x, y target) bool { return x.name == y.name })
-	return a
+	return out
 }
 
 // provision is what a runner is told of a decision.
@@ -61,11 +75,18 @@ func (a *aim) provision(d decision, known []core.Host) (*wire.Provision, error) 
 	if err != nil {
 		return nil, err
 	}
-	p := &wire.Provision{Digest: a.digest, Playbook: a.block.Playbook, Inventory: inventory, Hosts: a.names(), Limit: d.limit, Anew: d.anew, HostKeys: d.keys,
-		Variables: a.block.Variables, Secrets: a.block.Secrets, Within: a.block.Within.String()}
-	for _, h := range known {
-		if strings.HasPrefix(h.Name, bastionName) && len(h.Keys) > 0 {
-			p.HostKeys = append(p.HostKeys, wire.HostKeys{Host: h.Name, Keys: h.Keys})
+	p := &wire.Provision{Digest: a.digest, Playbook: a.block.Playbook, Inventory: inventory, Hosts: a.names(), Limit: d.limit, Anew: d.anew, HostKeys: slices.Clone(a.given),
+		Variables: a.block.Variables, Secrets: a.block.Secrets, Requirements: a.requirements, Twice: a.block.Twice, Mitogen: a.block.Mitogen, Within: a.block.Within.String()}
+	met := d.keys
+	if b := a.block.Bastion; b != nil {
+		p.Bastion = &wire.Bastion{Host: b.Host, Port: b.Port, User: b.User}
+		if row := byName(known)[bastionName+b.Host]; len(row.Keys) > 0 {
+			met = append(met, wire.HostKeys{Host: row.Name, Keys: row.Keys})
+		}
+	}
+	for _, keys := range met { // what the configuration tells wins
+		if !slices.ContainsFunc(a.given, func(given wire.HostKeys) bool { return given.Host == keys.Host }) {
+			p.HostKeys = append(p.HostKeys, keys)
 		}
 	}
 	return p, nil
@@ -224,18 +245,18 @@ func provisioned(tx core.Tx, instance core.InstanceState, a *aim, known []core.H
 }
 
 // aimAfter evaluates what follows an apply.
-func (s *Service) aimAfter(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, environment, stack string) (*aim, config.After, []string, error) {
-	after, digest, sensitive, err := s.Wanted.After(ctx, p, r, cfg, environment, stack)
+func (s *Service) aimAfter(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, environment, stack string) (*aim, wanted.After, error) {
+	after, err := s.Wanted.After(ctx, p, r, cfg, environment, stack)
 	if err != nil {
-		return nil, after, nil, err
+		return nil, after, err
 	}
-	return aimAt(after.Ansible, digest), after, sensitive, nil
+	return aimAt(after.Provisioning), after, nil
 }
 
 // During answers what Ansible is to do in the middle of an apply, for hosts that shall be
 // ready before the engine goes on. What was provisioned then is not provisioned again
 // when the apply ends, unless its outputs turn out to be others.
-func (s *Service) During(ctx context.Context, c Caller, id string, during wire.During) (wire.After, error) {
+func (s *Service) During(ctx context.Context, c Caller, id string, asked wire.During) (wire.After, error) {
 	var run core.Run
 	var project core.Project
 	if err := s.Store.View(ctx, func(tx core.Tx) (err error) {
@@ -254,18 +275,18 @@ func (s *Service) During(ctx context.Context, c Caller, id string, during wire.D
 	if err != nil {
 		return wire.After{}, err
 	}
-	ansible, digest, sensitive, err := s.Wanted.During(ctx, project, run.Release, cfg, run.Environment, run.Stack, during.Outputs)
+	during, err := s.Wanted.During(ctx, project, run.Release, cfg, run.Environment, run.Stack, asked.Outputs)
 	if err != nil {
 		return wire.After{}, err
 	}
-	if ansible == nil {
+	if during.Ansible == nil {
 		return wire.After{}, core.Errorf(core.Invalid, "the stack %s has no ansible block, so there is nothing to provision with", run.Stack)
 	}
-	purpose, err := purposeOf(during)
+	purpose, err := purposeOf(asked)
 	if err != nil {
 		return wire.After{}, err
 	}
-	out := wire.After{Status: string(run.Status), Mask: sensitive}
+	out := wire.After{Status: string(run.Status), Mask: during.Sensitive}
 	return out, s.Store.Update(ctx, func(tx core.Tx) error {
 		run, err := mine(tx, c, id)
 		if err != nil {
@@ -274,7 +295,7 @@ func (s *Service) During(ctx context.Context, c Caller, id string, during wire.D
 		if err := expect(run, core.RunApplying); err != nil {
 			return err
 		}
-		o, err := s.order(tx, run, aimAt(ansible, digest), purpose)
+		o, err := s.order(tx, run, aimAt(during), purpose)
 		if out.Provision = o.left(); err != nil || out.Provision == nil {
 			return err
 		}

@@ -128,12 +128,12 @@ func (s *Service) job(ctx context.Context, p core.Project, instance core.Instanc
 		return wire.Job{}, err
 	}
 	if run.Kind == core.KindVerify {
-		after, _, sensitive, err := s.Wanted.After(ctx, p, release, cfg, run.Environment, run.Stack)
+		after, err := s.Wanted.After(ctx, p, release, cfg, run.Environment, run.Stack)
 		if err != nil {
 			return wire.Job{}, err
 		}
 		job.Source.Path = stackPath(cfg, run.Environment, run.Stack)
-		job.Verify, job.Mask, job.VerifyEvery, job.VerifyOnce = wireVerify(after.Verify), sensitive, s.VerifyEvery.String(), run.ByHand()
+		job.Verify, job.Mask, job.VerifyEvery, job.VerifyOnce = wireVerify(after.Verify), after.Sensitive, s.VerifyEvery.String(), run.ByHand()
 		return job, nil
 	}
 	switch {
@@ -167,6 +167,7 @@ func (s *Service) job(ctx context.Context, p core.Project, instance core.Instanc
 	}
 	job.Source.Path, job.Variables, job.VarFiles = w.Inputs.Path, w.Inputs.Variables, w.Inputs.VarFiles
 	job.Backend.Config = w.Inputs.Backend
+	job.Selects = cfg.Selects(stack, run.Environment)
 	if job.Modules, err = s.modulesOf(ctx, p, commit, w.Inputs.Path); err != nil {
 		return wire.Job{}, err
 	}
@@ -597,11 +598,11 @@ func (s *Service) after(ctx context.Context, p core.Project, c Caller, id string
 	if err != nil {
 		return wire.After{}, err
 	}
-	aim, after, sensitive, err := s.aimAfter(ctx, p, run.Release, cfg, run.Environment, run.Stack)
+	aim, after, err := s.aimAfter(ctx, p, run.Release, cfg, run.Environment, run.Stack)
 	if err != nil {
 		return wire.After{}, err
 	}
-	out := wire.After{Verify: wireVerify(after.Verify), Mask: sensitive}
+	out := wire.After{Verify: wireVerify(after.Verify), Mask: after.Sensitive}
 	err = s.Store.Update(ctx, func(tx core.Tx) error {
 		run, err := mine(tx, c, id)
 		if err != nil {

@@ -16,7 +16,7 @@ import (
 // the wrong one of the two, or from an empty one, would create everything a second time.
 
 // OutputsDoc is the kind of the run document with the outputs of a state in the stack's
-// own backend, in the form of a state file.
+// own backend, and the resources that hosts are made of, in the form of a state file.
 const OutputsDoc = "outputs"
 
 // DocPurpose binds a sealed document of a run to its place.
@@ -49,8 +49,8 @@ func Resources(tx core.Tx, project, stack, environment string) (int, error) {
 	return v.Resources, err
 }
 
-// OwnOutputs returns the outputs of a state in the stack's own backend, in the form of a
-// state file; nil while nothing is stored there. ok is false for an instance whose state
+// OwnOutputs returns the outputs of a state in the stack's own backend, and the resources that
+// hosts are made of, in the form of a state file; nil while nothing is stored there. ok is false for an instance whose state
 // is the built-in one.
 func (s *Service) OwnOutputs(tx core.Tx, project, stack, environment string) (file []byte, ok bool, err error) {
 	return OwnOutputs(tx, s.seal, project, stack, environment)
@@ -130,11 +130,12 @@ func (s *Service) See(tx core.Tx, run core.Run, seen wire.OwnState) error {
 		outputs = json.RawMessage("{}")
 	}
 	file, err := json.Marshal(struct {
-		Version int             `json:"version"`
-		Outputs json.RawMessage `json:"outputs"`
-	}{4, outputs})
+		Version   int             `json:"version"`
+		Outputs   json.RawMessage `json:"outputs"`
+		Resources json.RawMessage `json:"resources,omitempty"`
+	}{4, outputs, seen.Instances})
 	if err != nil {
-		return core.Errorf(core.Invalid, "the outputs that %s reports are not JSON: %w", run.ID, err)
+		return core.Errorf(core.Invalid, "the outputs and resources that %s reports are not JSON: %w", run.ID, err)
 	}
 	sealed, err := s.seal.Seal(DocPurpose(run.ID, OutputsDoc), file)
 	if err != nil {

@@ -235,6 +235,11 @@ func TestOwnOutputs(t *testing.T) {
 			t.Errorf("%d resources", n)
 		}
 	}
+	o.Instances = json.RawMessage(`[{"mode":"managed","type":"server","name":"a","instances":[]}]`)
+	b.see("r-1", o)
+	if file, _ := outputs(); !strings.HasSuffix(string(file), `,"resources":[{"mode":"managed","type":"server","name":"a","instances":[]}]}`) {
+		t.Errorf("with resources: %s", file)
+	}
 	o.Outputs = json.RawMessage(`{`)
 	if err := b.db.Update(t.Context(), func(tx core.Tx) error {
 		run, err := tx.Run("r-1")

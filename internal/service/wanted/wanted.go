@@ -8,7 +8,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,11 +15,9 @@ import (
 	"sync"
 
 	"github.com/zclconf/go-cty/cty"
-	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
-	"github.com/terrace-cd/terrace/internal/service/state"
 	"github.com/terrace-cd/terrace/internal/source"
 )
 
@@ -51,13 +48,6 @@ type Planned map[string]map[string]cty.Value
 // Rails are what the server keeps beside every repository.
 type Rails interface {
 	Current(context.Context) (*config.Guardrails, error)
-}
-
-type outputKey struct{ project, stack, environment string }
-
-type cachedOutputs struct {
-	version int64
-	values  map[string]cty.Value
 }
 
 // Wanted is what a release wants of one instance.
@@ -174,123 +164,11 @@ func (e *Evaluator) Against(ctx context.Context, p core.Project, r core.Release,
 	return w, nil
 }
 
-// After evaluates what follows an apply, from the state that was just written, and
-// the digest of the provisioning ("" when there is none to do).
-func (e *Evaluator) After(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, environment, stack string) (after config.After, provision string, sensitive []string, err error) {
-	own, err := e.Outputs(ctx, p.Name, stack, environment)
-	if err != nil {
-		return config.After{}, "", nil, err
-	}
-	var missing string
-	after, err = cfg.After(stack, environment, e.scope(ctx, p, r, environment, &missing), own)
-	if err != nil {
-		return config.After{}, "", nil, err
-	}
-	if after.Ansible != nil {
-		if provision, err = e.provisionDigest(ctx, p, r, environment, stack, after.Ansible); err != nil {
-			return config.After{}, "", nil, err
-		}
-	}
-	return after, provision, SensitiveStrings(own), nil
-}
-
-// During evaluates the provisioning in the middle of an apply, whose outputs are in no
-// state yet: now has those that are known, as JSON, and wins over the state's. The answer
-// is nil when the stack has no ansible block.
-func (e *Evaluator) During(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, environment, stack string, now map[string]json.RawMessage) (ansible *config.Ansible, provision string, sensitive []string, err error) {
-	own, err := e.Outputs(ctx, p.Name, stack, environment)
-	if err != nil {
-		return nil, "", nil, err
-	}
-	own = maps.Clone(own)
-	if own == nil {
-		own = map[string]cty.Value{}
-	}
-	for name, text := range now {
-		t, err := ctyjson.ImpliedType(text)
-		if err != nil {
-			return nil, "", nil, core.Errorf(core.Invalid, "the output %q is not JSON: %w", name, err)
-		}
-		if own[name], err = ctyjson.Unmarshal(text, t); err != nil {
-			return nil, "", nil, core.Errorf(core.Invalid, "the output %q is not JSON: %w", name, err)
-		}
-	}
-	var missing string
-	if ansible, err = cfg.Provision(stack, environment, e.scope(ctx, p, r, environment, &missing), own); err != nil || ansible == nil {
-		return nil, "", nil, err
-	}
-	provision, err = e.provisionDigest(ctx, p, r, environment, stack, ansible)
-	return ansible, provision, SensitiveStrings(own), err
-}
-
-// provisionDigest is the digest of all that decides what Ansible does.
-func (e *Evaluator) provisionDigest(ctx context.Context, p core.Project, r core.Release, environment, stack string, a *config.Ansible) (string, error) {
-	contents, err := e.Contents(ctx, p, r.Commit, environment)
-	if err != nil {
-		return "", err
-	}
-	parts := maps.Clone(contents[stack].Provision)
-	if parts == nil {
-		parts = map[string]string{}
-	}
-	inventory, err := json.Marshal(a.Inventory)
-	if err != nil {
-		return "", err
-	}
-	parts["inventory"] = e.Seal.Digest(inventory)
-	for name, value := range a.Variables {
-		parts["variable "+name] = e.Seal.Digest(value)
-	}
-	parts["playbook"] = a.Playbook
-	return digest(parts), nil
-}
-
 // BeforeChange evaluates what runs before a change of an instance, with the outputs that
 // it has; nil when its configuration has nothing.
 func (e *Evaluator) BeforeChange(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, environment, stack string, own map[string]cty.Value) (*config.Hook, error) {
 	var missing string
 	return cfg.BeforeChange(stack, environment, e.scope(ctx, p, r, environment, &missing), own)
-}
-
-// Outputs returns the outputs of an instance's state, as it is stored here, or as a run
-// last reported it from the stack's own backend; nil without a state.
-func (e *Evaluator) Outputs(ctx context.Context, project, stack, environment string) (map[string]cty.Value, error) {
-	var current core.StateVersion
-	var reported []byte
-	own := false
-	err := e.Store.View(ctx, func(tx core.Tx) (err error) {
-		if reported, own, err = state.OwnOutputs(tx, e.Seal, project, stack, environment); own || err != nil {
-			return err
-		}
-		current, err = tx.CurrentState(project, stack, environment)
-		return err
-	})
-	switch {
-	case core.CodeOf(err) == core.NotFound || err == nil && own && reported == nil:
-		return nil, nil
-	case err != nil:
-		return nil, err
-	case own:
-		return config.OutputsFromState(reported)
-	}
-	key := outputKey{project, stack, environment}
-	if cached, ok := e.kept.Load(key); ok && cached.(cachedOutputs).version == current.ID {
-		return cached.(cachedOutputs).values, nil
-	}
-	sealed, err := e.Blobs.Get(ctx, current.Blob)
-	if err != nil {
-		return nil, err
-	}
-	plain, err := e.Seal.Open(current.Blob, sealed)
-	if err != nil {
-		return nil, err
-	}
-	values, err := config.OutputsFromState(plain)
-	if err != nil {
-		return nil, err
-	}
-	e.kept.Store(key, cachedOutputs{version: current.ID, values: values})
-	return values, nil
 }
 
 // scope gives expressions access to the release and to upstream outputs. missing is
@@ -335,25 +213,6 @@ func Difference(applied, wanted map[string]string) []string {
 		if _, ok := wanted[name]; !ok {
 			out = append(out, name+" is gone")
 		}
-	}
-	return out
-}
-
-// SensitiveStrings lists the texts inside sensitive outputs, for masking.
-func SensitiveStrings(outputs map[string]cty.Value) []string {
-	var out []string
-	for _, v := range outputs {
-		_, paths := v.UnmarkDeepWithPaths()
-		if len(paths) == 0 {
-			continue
-		}
-		plain, _ := v.UnmarkDeep()
-		_ = cty.Walk(plain, func(_ cty.Path, v cty.Value) (bool, error) {
-			if v.Type() == cty.String && v.IsKnown() && !v.IsNull() && v.AsString() != "" {
-				out = append(out, v.AsString())
-			}
-			return true, nil
-		})
 	}
 	return out
 }

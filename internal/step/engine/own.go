@@ -26,6 +26,8 @@ type Own struct {
 	Digest    string // core.ResourcesDigest
 	// Outputs are as in a state file: by name, with value, type and sensitive.
 	Outputs json.RawMessage
+	// Instances are the resources of the types that were asked for, as in a state file.
+	Instances json.RawMessage
 }
 
 // Locked is the cause of an Unavailable error when somebody else has the lock of the
@@ -136,8 +138,8 @@ func (s *Session) backendType() (string, error) {
 	return noted.Backend.Type, nil
 }
 
-// See reads the state from the stack's own backend. Unavailable when it cannot be read.
-func (s *Session) See(ctx context.Context) (Own, error) {
+// See reads the state from the stack's own backend, and of its resources those of these types. Unavailable when it cannot be read.
+func (s *Session) See(ctx context.Context, types []string) (Own, error) {
 	kind, err := s.backendType()
 	if err != nil {
 		return Own{}, err
@@ -151,10 +153,7 @@ func (s *Session) See(ctx context.Context) (Own, error) {
 		Lineage   string
 		Serial    int64
 		Outputs   json.RawMessage
-		Resources []struct {
-			Mode      string
-			Instances []json.RawMessage
-		}
+		Resources []json.RawMessage
 	}
 	if err := json.Unmarshal(data, &f); err != nil {
 		return own, core.Errorf(core.Internal, "the state in the backend of %s is no state file: %w", s.base, err)
@@ -163,12 +162,27 @@ func (s *Session) See(ctx context.Context) (Own, error) {
 	if len(f.Outputs) > 0 {
 		own.Outputs = f.Outputs
 	}
-	for _, r := range f.Resources {
-		if r.Mode == "managed" {
-			own.Resources += len(r.Instances)
+	var selected []json.RawMessage
+	for _, text := range f.Resources {
+		var r struct {
+			Mode, Type string
+			Instances  []json.RawMessage
+		}
+		if err := json.Unmarshal(text, &r); err != nil {
+			return own, core.Errorf(core.Internal, "the state in the backend of %s has a resource that cannot be read: %w", s.base, err)
+		}
+		if r.Mode != "managed" {
+			continue
+		}
+		own.Resources += len(r.Instances)
+		if slices.Contains(types, r.Type) {
+			selected = append(selected, text)
 		}
 	}
-	return own, nil
+	if selected != nil {
+		own.Instances, err = json.Marshal(selected)
+	}
+	return own, err
 }
 
 // Push stores a state in the stack's own backend, under the engine's rules: the same

@@ -44,7 +44,7 @@ func ownWorld(t *testing.T, e engine.Engine) *world {
 
 func (w *world) see(s *engine.Session) engine.Own {
 	w.Helper()
-	own, err := s.See(w.Context())
+	own, err := s.See(w.Context(), []string{"terraform_data"})
 	if err != nil {
 		w.Fatalf("%v\n%s", err, w.out.String())
 	}
@@ -74,7 +74,7 @@ func TestTheStacksOwnStateIsSeen(t *testing.T) {
 				t.Fatalf("%+v %v", a, err)
 			}
 			own := w.see(s)
-			if own.Lineage == "" || own.Serial == 0 || own.Resources != 1 {
+			if own.Lineage == "" || own.Serial == 0 || own.Resources != 1 || !strings.Contains(string(own.Instances), `"type":"terraform_data"`) {
 				t.Errorf("after it: %+v", own)
 			}
 			var outputs map[string]struct {

@@ -1,0 +1,182 @@
+package wanted
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+
+	"github.com/terrace-cd/terrace/internal/config"
+	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/wire"
+)
+
+// Provisioning is what Ansible is to do at an instance.
+type Provisioning struct {
+	// Ansible is nil when the stack has no ansible block; the rest, but for Sensitive, is empty
+	// then.
+	Ansible *config.Ansible
+	// Digest identifies what is to be done to all hosts.
+	Digest string
+	// Hosts has, by name, what identifies what is to be done to each; "" before an apply that
+	// decides about it. Identity is what tells them from others of their names, "" when nothing does.
+	Hosts    map[string]string
+	Identity map[string]string
+	// Together: a change of any host counts for all, and is in their digests.
+	Together     bool
+	Requirements []string // files of the repository that name roles and collections
+	Sensitive    []string // texts that must not be shown
+}
+
+// After is what follows an apply.
+type After struct {
+	Provisioning
+	Verify []config.Verify
+}
+
+// After evaluates what follows an apply, from the state that was just written.
+func (e *Evaluator) After(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, environment, stack string) (After, error) {
+	own, err := e.own(ctx, outputKey{p.Name, stack, environment}, cfg.Selects(stack, environment))
+	if err != nil {
+		return After{}, err
+	}
+	var missing string
+	after, err := cfg.After(stack, environment, e.scope(ctx, p, r, environment, &missing), own)
+	if err != nil {
+		return After{}, err
+	}
+	out, err := e.provisioning(ctx, p, r, environment, stack, after.Ansible, own)
+	return After{Provisioning: out, Verify: after.Verify}, err
+}
+
+// During evaluates the provisioning in the middle of an apply, whose outputs are in no
+// state yet: now has those that are known, as JSON, and wins over the state's.
+func (e *Evaluator) During(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, environment, stack string, now map[string]json.RawMessage) (Provisioning, error) {
+	own, err := e.own(ctx, outputKey{p.Name, stack, environment}, nil)
+	if err != nil {
+		return Provisioning{}, err
+	}
+	own.Outputs = maps.Clone(own.Outputs)
+	if own.Outputs == nil {
+		own.Outputs = map[string]cty.Value{}
+	}
+	for name, text := range now {
+		t, err := ctyjson.ImpliedType(text)
+		if err != nil {
+			return Provisioning{}, core.Errorf(core.Invalid, "the output %q is not JSON: %w", name, err)
+		}
+		if own.Outputs[name], err = ctyjson.Unmarshal(text, t); err != nil {
+			return Provisioning{}, core.Errorf(core.Invalid, "the output %q is not JSON: %w", name, err)
+		}
+	}
+	var missing string
+	ansible, err := cfg.Provision(stack, environment, e.scope(ctx, p, r, environment, &missing), own)
+	if err != nil {
+		return Provisioning{}, err
+	}
+	return e.provisioning(ctx, p, r, environment, stack, ansible, own)
+}
+
+// Planned evaluates the provisioning that would follow the apply of a plan: outputs are those
+// of the plan's planned_values, resources those of the types that the stack selects. What is
+// not known before the apply is in Ansible.New and Ansible.UnknownVariables.
+func (e *Evaluator) Planned(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, environment, stack string, outputs json.RawMessage, resources []wire.PlannedResource) (Provisioning, error) {
+	own := config.Own{}
+	var err error
+	if len(outputs) > 0 {
+		if own.Outputs, err = config.OutputsFromPlan(outputs); err != nil {
+			return Provisioning{}, err
+		}
+	}
+	for _, planned := range resources {
+		resource, err := config.PlannedResource(planned).Resource()
+		if err != nil {
+			return Provisioning{}, err
+		}
+		own.Resources = append(own.Resources, resource)
+	}
+	var missing string
+	ansible, err := cfg.Foresee(stack, environment, e.scope(ctx, p, r, environment, &missing), own)
+	if err != nil {
+		return Provisioning{}, err
+	}
+	return e.provisioning(ctx, p, r, environment, stack, ansible, own)
+}
+
+// provisioning adds to an evaluated block what identifies what it does.
+func (e *Evaluator) provisioning(ctx context.Context, p core.Project, r core.Release, environment, stack string, a *config.Ansible, own config.Own) (Provisioning, error) {
+	out := Provisioning{Ansible: a, Sensitive: sensitiveIn(own)}
+	if a == nil {
+		return out, nil
+	}
+	contents, err := e.Contents(ctx, p, r.Commit, environment)
+	if err != nil {
+		return out, err
+	}
+	content := contents[stack]
+	out.Requirements, out.Together = content.Requirements, content.Together
+	if a.Together != nil {
+		out.Together = *a.Together
+	}
+	parts := maps.Clone(content.Provision)
+	if parts == nil {
+		parts = map[string]string{}
+	}
+	for name, value := range a.Variables {
+		parts["variable "+name] = e.Seal.Digest(value)
+	}
+	parts["playbook"] = a.Playbook
+	// A group that may be empty, and is, makes no difference.
+	groups := maps.Clone(a.Inventory)
+	maps.DeleteFunc(groups, func(_ string, hosts []config.Host) bool { return len(hosts) == 0 })
+	inventory, err := json.Marshal(groups)
+	if err != nil {
+		return out, err
+	}
+	whole := e.Seal.Digest(inventory)
+	shared := digest(parts)
+	parts["inventory"] = whole
+	out.Digest = digest(parts)
+	if !out.Together {
+		whole = ""
+	}
+	return out, e.eachHost(&out, digest(map[string]string{"content": shared, "secrets": strings.Join(slices.Sorted(slices.Values(a.Secrets)), "\n"), "inventory": whole}))
+}
+
+// eachHost fills in what identifies each host, and what is done to it; shared identifies what
+// is the same for all.
+func (e *Evaluator) eachHost(out *Provisioning, shared string) error {
+	out.Hosts, out.Identity = map[string]string{}, map[string]string{}
+	in := map[string][]string{} // groups by host, sorted
+	for _, group := range slices.Sorted(maps.Keys(out.Ansible.Inventory)) {
+		for _, h := range out.Ansible.Inventory[group] {
+			in[h.Name] = append(in[h.Name], group)
+		}
+	}
+	unknown := out.Together && (len(out.Ansible.New) > 0 || len(out.Ansible.UnknownVariables) > 0)
+	for _, name := range out.Ansible.UnknownVariables {
+		unknown = unknown || name != "bastion" && !strings.Contains(name, ": ") // an extra variable
+	}
+	for _, hosts := range out.Ansible.Inventory {
+		for _, h := range hosts {
+			if _, ok := out.Hosts[h.Name]; ok {
+				continue
+			}
+			out.Identity[h.Name] = h.ID
+			if unknown || h.Unknown {
+				out.Hosts[h.Name] = ""
+				continue
+			}
+			vars, err := json.Marshal(h.Vars)
+			if err != nil {
+				return err
+			}
+			out.Hosts[h.Name] = digest(map[string]string{"all": shared, "name": h.Name, "id": h.ID, "vars": e.Seal.Digest(vars), "groups": strings.Join(in[h.Name], ",")})
+		}
+	}
+	return nil
+}
