@@ -27,7 +27,7 @@ question is asked. Without arguments it lists what waits for you. Where skipping
 a second person, naming the stage or the rollout agrees to it.
 
 An approval is for one release, environment and plan, made from one state under the
-guardrails of that moment. When any of these changes, it is void, and the run waits again.`,
+guardrails of that moment, and for what Ansible would run after it, where that is shown. When any of these changes, it is void, and the run waits again.`,
 		Example: `  terrace approve
   terrace approve r-06f2kq0v8d9mzx3a --reason "seen the plan with Bob"
   terrace approve production --yes`,
@@ -203,6 +203,13 @@ func (s *settings) decide(ctx context.Context, c *client.Client, cmd *cobra.Comm
 			return err
 		}
 		printActions(out, p)
+		run, err := c.Run(ctx, a.Run)
+		if err != nil {
+			return err
+		}
+		if run.Ansible != nil {
+			printForeseen(out, *run.Ansible, false)
+		}
 		_, _ = fmt.Fprintln(out)
 	}
 	if f, ok := cmd.InOrStdin().(*os.File); !d.yes && ok && term.IsTerminal(int(f.Fd())) {
