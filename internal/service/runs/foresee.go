@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
@@ -21,8 +22,10 @@ const ForeseenDoc = "foreseen"
 type outlook struct {
 	aim   *aim
 	fresh []string // hosts that are not there yet, or what they come from
-	why   string   // why nothing of it is known
-	mask  []string
+	why   string   // why nothing of it is known, or not all
+	// unseen are hosts that check mode cannot look at yet.
+	unseen map[string]bool
+	mask   []string
 }
 
 // checks reports whether a stack wants check mode with its plans, and looks at its hosts.
@@ -41,17 +44,31 @@ func (s *Service) outlook(ctx context.Context, p core.Project, run core.Run, pla
 	if err != nil || !checks(cfg, run.Environment, run.Stack) {
 		return nil, err
 	}
-	if len(planned.Plan.Outputs) > 0 {
-		return &outlook{why: "the plan changes outputs, so which hosts there are is known after the apply"}, nil
-	}
-	aim, after, err := s.aimAfter(ctx, p, run.Release, cfg, run.Environment, run.Stack)
+	then, err := s.Wanted.Planned(ctx, p, run.Release, cfg, run.Environment, run.Stack, planned.Outputs, planned.Resources)
 	switch {
 	case core.CodeOf(err) == core.Invalid || core.CodeOf(err) == core.Conflict:
-		return &outlook{why: "which hosts there are cannot be told before the apply: " + core.MessageOf(err)}, nil
-	case err != nil || aim == nil:
+		return &outlook{why: "which hosts there will be cannot be told before the apply: " + core.MessageOf(err)}, nil
+	case err != nil || then.Ansible == nil:
 		return nil, err
 	}
-	return &outlook{aim: aim, mask: after.Sensitive}, nil
+	o := &outlook{aim: aimAt(then), fresh: then.Ansible.New, mask: then.Sensitive}
+	o.hide(then.Ansible)
+	return o, nil
+}
+
+// hide leaves out of check mode what it cannot look at: hosts of which, or of the way to which,
+// only the apply tells all that the playbook needs.
+func (o *outlook) hide(a *config.Ansible) {
+	if len(a.UnknownVariables) == 0 {
+		return
+	}
+	o.why, o.unseen = "only the apply tells "+some(a.UnknownVariables), map[string]bool{}
+	all := slices.ContainsFunc(a.UnknownVariables, func(name string) bool { return !strings.Contains(name, ": ") }) // not of one host
+	for _, hosts := range a.Inventory {
+		for _, h := range hosts {
+			o.unseen[h.Name] = all || h.Unknown
+		}
+	}
 }
 
 // foresight is an outlook beside what is known of the hosts.
@@ -79,8 +96,9 @@ func foresee(o *outlook, known []core.Host, c circumstances) (f foresight, err e
 		inputs["hosts"] = digests
 		f.Same = len(o.aim.hosts) - len(would.limit)
 		there := would
-		there.limit = slices.DeleteFunc(slices.Clone(would.limit), func(name string) bool { return slices.Contains(o.fresh, name) })
-		there.anew = slices.DeleteFunc(slices.Clone(would.anew), func(name string) bool { return slices.Contains(o.fresh, name) })
+		hidden := func(name string) bool { return o.unseen[name] || slices.Contains(o.fresh, name) }
+		there.limit = slices.DeleteFunc(slices.Clone(would.limit), hidden)
+		there.anew = slices.DeleteFunc(slices.Clone(would.anew), hidden)
 		if len(there.limit) > 0 {
 			if f.check, err = o.aim.provision(there, known); err != nil {
 				return f, err
@@ -154,6 +172,16 @@ func (s *Service) told(tx core.Tx, run core.Run, f foresight, planned wire.Plann
 		return nil, nil
 	}
 	return &before, err
+}
+
+// decided is the digest of a plan that was decided on already, and that its runner reports
+// again after a lost reply: with what was foreseen then.
+func (s *Service) decided(tx core.Tx, run core.Run, planned wire.Planned) (string, error) {
+	var then wire.Foreseen
+	if err := s.Doc(tx, run.ID, ForeseenDoc, &then); err != nil && core.CodeOf(err) != core.NotFound {
+		return "", err
+	}
+	return bound(planned.Digest, then.Digest), nil
 }
 
 // ask has check mode run before the plan is decided on.

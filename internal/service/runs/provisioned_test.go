@@ -252,6 +252,15 @@ func TestRule11_AnApprovalIsForWhatAnsibleWouldDo(t *testing.T) {
 		t.Errorf("with nothing to do: %+v", done)
 	}
 	is(t, "a plan alone", bound("plan", would(nil, known).Digest), "plan")
+	hidden := &outlook{aim: wants("a:1:x", "b::y", "c::z")}
+	hidden.hide(&config.Ansible{UnknownVariables: []string{"b: token"}, Inventory: map[string][]config.Host{"web": {{Name: "a"}, {Name: "b", Unknown: true}, {Name: "c"}}}})
+	if f := would(hidden, known); f.check == nil || cmp.Diff(f.check.Limit, []string{"c"}) != "" || !strings.Contains(f.Why, "b: token") {
+		t.Errorf("with a host of which only the apply tells all: %+v, %+v", f.Foreseen, f.check)
+	}
+	hidden.hide(&config.Ansible{UnknownVariables: []string{"said"}, Inventory: map[string][]config.Host{"web": {{Name: "a"}, {Name: "b"}, {Name: "c"}}}})
+	if f := would(hidden, known); f.check != nil || f.Digest == "" {
+		t.Errorf("with a variable of all that only the apply tells: %+v, %+v", f.Foreseen, f.check)
+	}
 	if only := would(&outlook{aim: wants("c:1:"), fresh: []string{"c"}}, known); only.check != nil || only.Digest == "" {
 		t.Errorf("with nothing but new hosts: %+v", only)
 	}

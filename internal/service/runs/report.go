@@ -258,6 +258,11 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 			return err
 		}
 		digest := bound(planned.Digest, foreseen.Digest)
+		if run.Status == core.RunApplying || run.Status == core.RunAwaitingApproval {
+			if digest, err = s.decided(tx, run, planned); err != nil {
+				return err
+			}
+		}
 		if run.Status == core.RunApplying && run.PlanDigest == digest {
 			next.Do = "apply" // said again after a lost reply
 			return nil
@@ -394,7 +399,7 @@ func (s *Service) Planned(ctx context.Context, c Caller, id string, planned wire
 		case told == nil && !again:
 			next = foreseen.ask(ahead)
 			return tx.UpdateRun(run, run.Status)
-		case told != nil && told.Digest != "":
+		case told != nil && ahead != nil:
 			if err := s.putDoc(tx, id, ForeseenDoc, told); err != nil {
 				return err
 			}
