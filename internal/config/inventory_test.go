@@ -233,7 +233,8 @@ func TestResourcesFromState(t *testing.T) {
 	if v := all[0].Value.GetAttr("password"); !v.HasMark(SensitiveMark) || all[0].Value.GetAttr("name").IsMarked() {
 		t.Error("other attributes are sensitive than the state says")
 	}
-	nested := `{"version": 4, "resources": [{"mode": "managed", "type": "t", "name": "n", "instances": [{"index_key": 3, "attributes": {"a": [{"b": "x", "c": "y"}], "m": {"k": "z", "l": "w"}, "n": 12345678901234567890, "s": ["p"]},
+	nested := `{"version": 4, "resources": [{"mode": "managed", "type": "t", "name": "n", "instances": [{"index_key": 3, "attributes": {"a": [{"b": "x", "c": "y"}], "m": {"k": "z", "l": "w"}, "n": 12345678901234567890, "s": ["p"],
+    "d": {"value": {"x": [1]}, "type": ["object", {"x": ["tuple", ["number"]]}]}, "r": {"type": "A", "value": "1.2.3.4"}},
     "sensitive_attributes": [[{"type": "get_attr", "value": "a"}, {"type": "index", "value": {"value": 0, "type": "number"}}, {"type": "get_attr", "value": "b"}],
       [{"type": "get_attr", "value": "m"}, {"type": "index", "value": {"value": "k", "type": "string"}}], [{"type": "get_attr", "value": "s"}, {"type": "index", "value": {"value": {}, "type": "object"}}]]}]}]}`
 	rs, err := ResourcesFromState([]byte(nested), []string{"t"})
@@ -244,6 +245,8 @@ func TestResourcesFromState(t *testing.T) {
 	want := cty.ObjectVal(map[string]cty.Value{
 		"a": cty.TupleVal([]cty.Value{cty.ObjectVal(map[string]cty.Value{"b": secret("x"), "c": cty.StringVal("y")})}),
 		"m": cty.ObjectVal(map[string]cty.Value{"k": secret("z"), "l": cty.StringVal("w")}), "n": cty.MustParseNumberVal("12345678901234567890"),
+		"d": cty.ObjectVal(map[string]cty.Value{"x": cty.TupleVal([]cty.Value{cty.NumberIntVal(1)})}),
+		"r": cty.ObjectVal(map[string]cty.Value{"type": cty.StringVal("A"), "value": cty.StringVal("1.2.3.4")}),
 		"s": cty.TupleVal([]cty.Value{cty.StringVal("p")}).Mark(SensitiveMark)})
 	if !rs[0].Value.RawEquals(want) || !rs[0].Key.RawEquals(cty.NumberIntVal(3)) || rs[0].Address != "t.n[3]" {
 		t.Errorf("%s is %#v", rs[0].Address, rs[0].Value)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"github.com/terrace-cd/terrace/internal/core"
 )
@@ -111,11 +112,48 @@ func ResourcesFromState(stateJSON []byte, types []string) ([]Resource, error) {
 			for _, steps := range i.Sensitive {
 				sensitive.add(steps)
 			}
-			one.Value = asValue(i.Attributes, spots{}, sensitive)
+			one.Value = asValue(unwrapped(i.Attributes), spots{}, sensitive)
 			out = append(out, one)
 		}
 	}
 	return out, nil
+}
+
+// unwrapped takes the types out of a value of a state: an attribute that may be of any type,
+// as the input of terraform_data, is there as { "value": …, "type": … }. In plans it is not.
+func unwrapped(v any) any {
+	switch v := v.(type) {
+	case []any:
+		for i := range v {
+			v[i] = unwrapped(v[i])
+		}
+	case map[string]any:
+		if value, kind := v["value"], v["type"]; len(v) == 2 && kind != nil && isOf(value, kind) {
+			return value
+		}
+		for name := range v {
+			v[name] = unwrapped(v[name])
+		}
+	}
+	return v
+}
+
+// isOf reports whether value is of a type, as its JSON.
+func isOf(value, kind any) bool {
+	v, err := json.Marshal(value)
+	if err != nil {
+		return false
+	}
+	k, err := json.Marshal(kind)
+	if err != nil {
+		return false
+	}
+	t, err := ctyjson.UnmarshalType(k)
+	if err != nil {
+		return false
+	}
+	_, err = ctyjson.Unmarshal(v, t)
+	return err == nil
 }
 
 // decodeNumbers decodes JSON with its numbers as they are written.
