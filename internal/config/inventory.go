@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -32,8 +33,7 @@ type inventory struct {
 // host is a host with where it comes from, for problems.
 type host struct {
 	Host
-	what  string            // "group \"web\"", or the address of a resource
-	vars  map[string]string // where each variable comes from
+	vars  map[string]string // where each variable comes from: a group, or the address of a resource
 	given bool              // somebody wrote its ID
 	keyed string            // where its keys come from
 	named string            // where its ID comes from
@@ -169,76 +169,85 @@ func (in *inventory) noHost(group string, v cty.Value, rng hcl.Range) {
 // written reads { name, host, vars, id, host_keys, ansible_… }: name is what the inventory
 // calls the host, host is where it is reached.
 func (in *inventory) written(group string, f found, attrs map[string]cty.Value) {
-	vars, address, unknown := map[string]cty.Value{}, "", false
-	for key, v := range f.vars {
-		vars[key] = v
-	}
-	wrong := func(key, is string, v cty.Value) {
-		in.later[group] = true
-		in.problem(f.rng, fmt.Sprintf("%s of a host in group %q is not %s", key, group, is), fmt.Sprintf("This is %s.", friendlyType(v.Type())))
+	w := writing{found: f, known: true}
+	w.vars = maps.Clone(f.vars)
+	if w.vars == nil {
+		w.vars = map[string]cty.Value{}
 	}
 	for _, key := range sortedKeys(attrs) {
-		v := attrs[key]
-		switch {
-		case v == cty.NilVal:
-		case strings.HasPrefix(key, "ansible_"):
-			vars[key] = v
-		case !slices.Contains(hostAttrs, key):
-			in.later[group] = true
-			in.problem(f.rng, fmt.Sprintf("Unknown attribute %q of a host in group %q", key, group), "A host has name, host, vars, id, host_keys and any ansible_… variable; put other variables into vars."+didYouMean(key, hostAttrs))
+		if attrs[key] != cty.NilVal && !in.attribute(&w, group, key, attrs[key]) {
+			in.later[group] = true // one problem is enough
 			return
-		case !v.IsWhollyKnown() && key != "vars":
-			unknown = true
-		case key == "id" || key == "host_keys" || key == "vars":
-			if v.IsNull() {
-				continue
-			}
-			switch key {
-			case "id":
-				id, err := convert.Convert(v, cty.String)
-				if err != nil {
-					wrong(key, "a string", v)
-					return
-				}
-				f.id, f.given = id.AsString(), true
-			case "host_keys":
-				f.keys, _ = in.hostKeys(v, f.what, f.rng)
-			case "vars":
-				if !v.IsKnown() {
-					unknown = true
-				} else if !v.Type().IsObjectType() && !v.Type().IsMapType() {
-					wrong(key, "an object", v)
-					return
-				} else {
-					for k, e := range v.AsValueMap() {
-						vars[k] = e
-					}
-				}
-			}
-		case v.IsNull() || v.Type() != cty.String:
-			wrong(key, "a string", v)
-			return
-		case key == "name":
-			f.name = v.AsString()
-		default:
-			address = v.AsString()
 		}
 	}
 	switch {
-	case f.name == "":
-		f.name = address
-	case address != "":
-		vars["ansible_host"] = cty.StringVal(address)
+	case w.name == "":
+		w.name = w.address
+	case w.address != "":
+		w.vars["ansible_host"] = cty.StringVal(w.address)
 	}
-	f.vars = vars
-	if unknown {
-		if f.name == "" {
-			f.name = group
+	if !w.known {
+		if w.name == "" {
+			w.name = group
 		}
-		in.notYet(f.name, group)
+		in.notYet(w.name, group)
 		return
 	}
-	in.add([]string{group}, f)
+	in.add([]string{group}, w.found)
+}
+
+// writing is a host that is written as an object.
+type writing struct {
+	found
+	address string
+	known   bool // all but the values of its variables
+}
+
+// attribute reads one attribute of a host; false when it is wrong.
+func (in *inventory) attribute(w *writing, group, key string, v cty.Value) bool {
+	wrong := func(is string) bool {
+		in.problem(w.rng, fmt.Sprintf("%s of a host in group %q is not %s", key, group, is), fmt.Sprintf("This is %s.", friendlyType(v.Type())))
+		return false
+	}
+	switch {
+	case strings.HasPrefix(key, "ansible_"):
+		w.vars[key] = v
+		return true
+	case !slices.Contains(hostAttrs, key):
+		in.problem(w.rng, fmt.Sprintf("Unknown attribute %q of a host in group %q", key, group), "A host has name, host, vars, id, host_keys and any ansible_… variable; put other variables into vars."+didYouMean(key, hostAttrs))
+		return false
+	case !v.IsKnown() || key != "vars" && !v.IsWhollyKnown():
+		w.known = false
+		return true
+	case v.IsNull() && (key == "name" || key == "host"):
+		return wrong("a string")
+	case v.IsNull():
+		return true
+	case key == "host_keys":
+		keys, ok := in.hostKeys(v, w.what, w.rng)
+		w.keys = keys
+		return ok
+	case key == "vars":
+		if !v.Type().IsObjectType() && !v.Type().IsMapType() {
+			return wrong("an object")
+		}
+		maps.Copy(w.vars, v.AsValueMap())
+		return true
+	case key == "id":
+		id, err := convert.Convert(v, cty.String) // some clouds count
+		if err != nil {
+			return wrong("a string")
+		}
+		w.id, w.given = id.AsString(), true
+		return true
+	case v.Type() != cty.String:
+		return wrong("a string")
+	case key == "name":
+		w.name = v.AsString()
+	default:
+		w.address = v.AsString()
+	}
+	return true
 }
 
 var hostAttrs = []string{"name", "host", "vars", "id", "host_keys"}
@@ -266,7 +275,7 @@ func (in *inventory) add(groups []string, f found) {
 	}
 	h := in.hosts[f.name]
 	if h == nil {
-		h = &host{Host: Host{Name: f.name, From: f.from}, what: f.what, vars: map[string]string{}}
+		h = &host{Host: Host{Name: f.name, From: f.from}, vars: map[string]string{}}
 		in.hosts[f.name] = h
 	}
 	for _, group := range groups {
