@@ -24,11 +24,11 @@ var Host = sync.OnceValue(func() string {
 	return strings.Join([]string{name, id, bootID(), numbersID()}, "/")
 })
 
-// Rebooted reports whether host is this machine before it was started last: nothing that
-// ran there runs any more.
+// Rebooted reports whether host, or a place there, is this machine before it was started
+// last: nothing that ran there runs any more.
 func Rebooted(host string) bool {
 	was, is := strings.Split(host, "/"), strings.Split(Host(), "/")
-	return len(was) == len(is) && was[0] == is[0] && was[1] == is[1] && was[2] != is[2] && is[1] != "" && was[2] != "" && is[2] != ""
+	return len(was) >= len(is) && was[0] == is[0] && was[1] == is[1] && was[2] != is[2] && is[1] != "" && was[2] != "" && is[2] != ""
 }
 
 func firstLine(file string) string {

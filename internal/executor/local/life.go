@@ -59,8 +59,12 @@ func (s *Starter) cgroup(spec executor.Spec) *process.Cgroup {
 	return g
 }
 
-// Host is where runners that this starts have their process numbers.
-func (s *Starter) Host() string { return process.Host() }
+// Host is where runners that this starts have their process numbers, and their folders:
+// several servers may share a machine.
+func (s *Starter) Host() string {
+	sum := sha256.Sum256([]byte(s.o.Dir))
+	return process.Host() + "/" + hex.EncodeToString(sum[:6])
+}
 
 // Life tells whether a runner lives, by what its folder says. What a dead one left
 // running is ended first, so that Gone means that nothing of it can change anything any
@@ -69,11 +73,15 @@ func (s *Starter) Life(run core.Run) executor.Life {
 	if m, ok := s.markOf(run); ok {
 		return s.life(m)
 	}
-	if process.Rebooted(run.Host) {
+	if process.Rebooted(run.Host) || unborn(run, s.Host()) {
 		return executor.Gone
 	}
 	return executor.Unknowable
 }
+
+// unborn reports whether a run was begun by a server of this folder that ended before it had
+// noted a runner: Start gives orders to none that is not noted.
+func unborn(run core.Run, here string) bool { return run.PID == 0 && run.Host == here }
 
 func (s *Starter) markOf(run core.Run) (mark, bool) { return readMark(s.folder(run.ID, run.Fence)) }
 
@@ -132,7 +140,7 @@ func (s *Starter) Kill(run core.Run) error {
 	m, ok := s.markOf(run)
 	switch {
 	case ok && m.Host == process.Host():
-	case ok && process.Rebooted(m.Host), !ok && process.Rebooted(run.Host):
+	case ok && process.Rebooted(m.Host), !ok && (process.Rebooted(run.Host) || unborn(run, s.Host())):
 		return nil
 	default:
 		host, _, _ := strings.Cut(run.Host, "/")

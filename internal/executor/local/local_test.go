@@ -370,6 +370,8 @@ func TestRunnersElsewhere(t *testing.T) {
 		{host(here[0], here[1], "before"), executor.Gone, true},
 		{host("other", "1234", here[2]), executor.Unknowable, false},
 		{host("other", "1234", "before"), executor.Unknowable, false},
+		{host(here[0], here[1], "before") + "/other", executor.Gone, true},
+		{process.Host() + "/other", executor.Unknowable, false},
 	} {
 		// Here, the number is that of this test.
 		m := mark{PID: os.Getpid(), Host: c.host}
@@ -399,6 +401,27 @@ func TestRunnersElsewhere(t *testing.T) {
 		if err := os.RemoveAll(w.folder(run.ID, run.Fence)); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestAServerThatEndedBeforeItHadARunner: what it began can begin again at once, and need not
+// wait until it was silent for long.
+func TestAServerThatEndedBeforeItHadARunner(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	run := core.Run{ID: "r-unborn", Fence: 1, Host: w.Host()}
+	if got := w.Life(run); got != executor.Gone {
+		t.Errorf("a run that was begun here and has no runner: %v", got)
+	}
+	if err := w.Kill(run); err != nil {
+		t.Error(err)
+	}
+	run.PID, run.PIDStart = os.Getpid(), "now" // it has claimed its run since
+	if got := w.Life(run); got != executor.Unknowable {
+		t.Errorf("a runner that no folder knows: %v", got)
+	}
+	if next := newWorld(t); next.Life(core.Run{ID: "r-unborn", Fence: 1, Host: w.Host()}) != executor.Unknowable {
+		t.Error("a server with another folder knows of it")
 	}
 }
 
