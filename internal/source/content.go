@@ -14,6 +14,7 @@ import (
 
 	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/playbook"
 )
 
 // Warning is something that the digest cannot see, and where.
@@ -41,7 +42,9 @@ type Content struct {
 	// Requirements are files that name roles and collections for the playbook to install,
 	// sorted. They are in Provision as well.
 	Requirements []string
-	Warnings     []Warning
+	// Plays tells apart which hosts what of Provision concerns.
+	Plays    playbook.Plays
+	Warnings []Warning
 }
 
 // Content digests what goes into one instance. Invalid when a symbolic link leads out
@@ -129,7 +132,7 @@ func (s *Source) contents(ctx context.Context, t *Tree, cfg *config.Config, root
 func weightOf(all map[string]Content) int {
 	weight := 0
 	for stack, c := range all {
-		weight += 300 + len(stack) + 120*(len(c.Parts)+len(c.Provision)) + 250*len(c.Warnings)
+		weight += 300 + len(stack) + 120*(len(c.Parts)+len(c.Provision)+c.Plays.Size()) + 250*len(c.Warnings)
 	}
 	return weight
 }
@@ -162,7 +165,7 @@ func (g *graph) content(root string, in config.Instance) (Content, error) {
 		if p.err != nil {
 			return Content{}, core.Errorf(core.Invalid, "the playbook of the stack %s cannot be used: %w; copy what it needs into the repository", in.Stack, p.err)
 		}
-		c.out.Provision, c.out.Together, c.out.Requirements = p.parts, p.together, p.requirements
+		c.out.Provision, c.out.Together, c.out.Requirements, c.out.Plays = p.parts, p.together, p.requirements, p.plays
 		c.out.Warnings = append(c.out.Warnings, p.warnings...)
 	}
 	c.out.Digest = digest(c.out.Parts, c.out.Provision)

@@ -6,6 +6,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/terrace-cd/terrace/internal/playbook"
 )
 
 // provisioned is what a playbook uses.
@@ -14,6 +16,7 @@ type provisioned struct {
 	together     bool
 	requirements []string
 	warnings     []Warning
+	plays        playbook.Plays
 	err          error
 }
 
@@ -40,24 +43,26 @@ type ansible struct {
 	queue  []*entry
 }
 
-func (g *graph) provision(root, playbook string) provisioned {
-	key := "provision\x00" + root + "\x00" + playbook
+func (g *graph) provision(root, name string) provisioned {
+	key := "provision\x00" + root + "\x00" + name
 	if p, ok := g.provisions[key]; ok {
 		return p
 	}
-	a := &ansible{graph: g, provisioned: provisioned{parts: map[string]string{}}, dir: path.Dir(path.Clean(playbook)), looked: map[string]bool{}}
-	a.err = a.gather(root, path.Clean(playbook))
+	a := &ansible{graph: g, provisioned: provisioned{parts: map[string]string{}}, dir: path.Dir(path.Clean(name)), looked: map[string]bool{}}
+	if a.err = a.gather(root, path.Clean(name)); a.err == nil {
+		a.plays = a.concerning(root, path.Clean(name))
+	}
 	g.provisions[key] = a.provisioned
 	return a.provisioned
 }
 
-func (a *ansible) gather(root, playbook string) error {
-	e, err := a.add("playbook ", playbook)
+func (a *ansible) gather(root, name string) error {
+	e, err := a.add("playbook ", name)
 	if err != nil {
 		return err
 	}
 	if e == nil {
-		a.parts["playbook "+playbook] = missing
+		a.parts["playbook "+name] = missing
 	}
 	if within(root, a.dir) || len(a.tree.folders().configs[a.dir]) > 0 {
 		err = a.beside()

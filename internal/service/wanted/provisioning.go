@@ -12,6 +12,7 @@ import (
 
 	"github.com/terrace-cd/terrace/internal/config"
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/source"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
@@ -122,14 +123,10 @@ func (e *Evaluator) provisioning(ctx context.Context, p core.Project, r core.Rel
 	if a.Together != nil {
 		out.Together = *a.Together
 	}
-	parts := maps.Clone(content.Provision)
-	if parts == nil {
-		parts = map[string]string{}
-	}
+	given := map[string]string{"playbook": a.Playbook} // to every host
 	for name, value := range a.Variables {
-		parts["variable "+name] = e.Seal.Digest(value)
+		given["variable "+name] = e.Seal.Digest(value)
 	}
-	parts["playbook"] = a.Playbook
 	// A group that may be empty, and is, makes no difference.
 	groups := maps.Clone(a.Inventory)
 	maps.DeleteFunc(groups, func(_ string, hosts []config.Host) bool { return len(hosts) == 0 })
@@ -137,19 +134,34 @@ func (e *Evaluator) provisioning(ctx context.Context, p core.Project, r core.Rel
 	if err != nil {
 		return out, err
 	}
-	whole := e.Seal.Digest(inventory)
-	shared := digest(parts)
-	parts["inventory"] = whole
-	out.Digest = digest(parts)
-	if !out.Together {
-		whole = ""
+	whole := map[string]string{"inventory": e.Seal.Digest(inventory)}
+	maps.Copy(whole, given)
+	maps.Copy(whole, content.Provision)
+	out.Digest = digest(whole)
+	given["secrets"] = strings.Join(slices.Sorted(slices.Values(a.Secrets)), "\n")
+	if out.Together {
+		given["inventory"] = whole["inventory"]
 	}
-	return out, e.eachHost(&out, digest(map[string]string{"content": shared, "secrets": strings.Join(slices.Sorted(slices.Values(a.Secrets)), "\n"), "inventory": whole}))
+	return out, e.eachHost(&out, digest(given), content)
 }
 
-// eachHost fills in what identifies each host, and what is done to it; shared identifies what
-// is the same for all.
-func (e *Evaluator) eachHost(out *Provisioning, shared string) error {
+// eachHost fills in what identifies each host, and what is done to it; given identifies what
+// is the same for all, beside content.
+func (e *Evaluator) eachHost(out *Provisioning, given string, content source.Content) error {
+	named := map[string]bool{}
+	for group, hosts := range out.Ansible.Inventory {
+		named[group] = true
+		for _, h := range hosts {
+			named[h.Name] = true
+		}
+	}
+	everything := digest(content.Provision)
+	concerning := func(host string, groups []string) string {
+		if content.Plays.Known && !out.Together {
+			return content.Plays.Of(host, groups, named)
+		}
+		return everything
+	}
 	out.Hosts, out.Identity = map[string]string{}, map[string]string{}
 	in := map[string][]string{} // groups by host, sorted
 	for _, group := range slices.Sorted(maps.Keys(out.Ansible.Inventory)) {
@@ -175,7 +187,7 @@ func (e *Evaluator) eachHost(out *Provisioning, shared string) error {
 			if err != nil {
 				return err
 			}
-			out.Hosts[h.Name] = digest(map[string]string{"all": shared, "name": h.Name, "id": h.ID, "vars": e.Seal.Digest(vars), "groups": strings.Join(in[h.Name], ",")})
+			out.Hosts[h.Name] = digest(map[string]string{"given": given, "content": concerning(h.Name, in[h.Name]), "name": h.Name, "id": h.ID, "vars": e.Seal.Digest(vars), "groups": strings.Join(in[h.Name], ",")})
 		}
 	}
 	return nil

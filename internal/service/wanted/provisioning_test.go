@@ -202,3 +202,32 @@ func TestBeforeAnApply(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestARoleConcernsItsHosts: a change of one role is for the hosts of the plays that use it,
+// unless the playbook is about other hosts.
+func TestARoleConcernsItsHosts(t *testing.T) {
+	t.Parallel()
+	const port = `{"port": {"value": 80}}`
+	web, db := server("1", "i-1", "small", "web"), server("2", "i-2", "small", "db")
+	b := newBench(t)
+	b.repo.Write("ansible/site.yml", "- hosts: web\n  roles: [page]\n- hosts: db\n  roles: [postgres]\n")
+	b.repo.Write("ansible/roles/page/tasks/main.yml", "- debug:\n")
+	b.repo.Write("ansible/roles/postgres/tasks/main.yml", "- debug:\n")
+	was := b.planned(port, web, db)
+	b.repo.Write("ansible/roles/postgres/tasks/main.yml", "- debug: {msg: another}\n")
+	is := b.planned(port, web, db)
+	if is.Hosts["1"] != was.Hosts["1"] || is.Hosts["2"] == was.Hosts["2"] || is.Digest == was.Digest {
+		t.Errorf("a role of the database: before %+v, after %+v", was.Hosts, is.Hosts)
+	}
+	b.repo.Write("ansible/group_vars/web.yml", "port: 81\n")
+	then := b.planned(port, web, db)
+	if then.Hosts["1"] == is.Hosts["1"] || then.Hosts["2"] != is.Hosts["2"] {
+		t.Errorf("variables of a group: before %+v, after %+v", is.Hosts, then.Hosts)
+	}
+	b.repo.Write("ansible/roles/page/templates/hosts.j2", "{{ groups['db'] }}\n")
+	together := b.planned(port, web, db)
+	b.repo.Write("ansible/roles/postgres/tasks/main.yml", "- debug: {msg: a third}\n")
+	if last := b.planned(port, web, db); !last.Together || last.Hosts["1"] == together.Hosts["1"] {
+		t.Errorf("the page is about the database: before %+v, after %+v", together.Hosts, last.Hosts)
+	}
+}
