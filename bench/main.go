@@ -6,6 +6,8 @@
 //	(c) a commit that changes a README: time, and how many engine processes it starts
 //	(d) input digests of 10,000 stacks after a commit to one of 200 shared modules
 //	(e) memory of the idle server
+//	(f) fifty hosts: how often Ansible starts when nothing is new for them; one changed role for
+//	    five of them, against ansible-playbook --limit
 //	(load) the state protocol under many clients, on SQLite and PostgreSQL; real engines on
 //	       Terrace, and on the pg and s3 backends; streams of logs, large states, large logs
 //
@@ -69,7 +71,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	flags.SetOutput(stderr)
 	asJSON := flags.Bool("json", false, "machine-readable output")
 	rounds := flags.Int("rounds", 5, "measured rounds, after one that is not")
-	only := flags.String("only", "a,b,c,d,e,load", "which measurements")
+	only := flags.String("only", "a,b,c,d,e,f,load", "which measurements")
 	binary := flags.String("terrace", "bin/terrace", "the program to measure")
 	stacks := flags.Int("stacks", 10_000, "stacks of the repository of (d)")
 	if err := flags.Parse(args); err != nil {
@@ -95,6 +97,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		{"c", func() ([]result, error) { return w.readme(ctx, *rounds) }},
 		{"d", func() ([]result, error) { return w.digests(ctx, *rounds, *stacks) }},
 		{"e", func() ([]result, error) { return w.idle(ctx) }},
+		{"f", func() ([]result, error) { return w.provision(ctx, *rounds) }},
 		{"load", func() ([]result, error) { return w.load(ctx, *rounds) }},
 	} {
 		if !slices.Contains(strings.Split(*only, ","), m.name) {
