@@ -42,7 +42,7 @@ func (g *Cgroup) launchIn(cmd *exec.Cmd) (*exec.Cmd, error) {
 		attributes := *cmd.SysProcAttr
 		attributes.UseCgroupFD = false
 		cmd = &exec.Cmd{Path: cmd.Path, Args: cmd.Args, Env: cmd.Env, Dir: cmd.Dir, Stdin: cmd.Stdin, Stdout: cmd.Stdout, Stderr: cmd.Stderr,
-			SysProcAttr: &attributes, Err: cmd.Err}
+			ExtraFiles: cmd.ExtraFiles, SysProcAttr: &attributes, Err: cmd.Err}
 	}
 	if err := launch(cmd); err != nil {
 		return nil, err

@@ -43,6 +43,8 @@ type Command struct {
 	// writer, no two writes come at a time and their order is kept.
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
+	// ExtraFiles are its descriptors from 3 on.
+	ExtraFiles []*os.File
 	// Session starts it in a session of its own, for what has to outlive this program.
 	Session bool
 	// Cgroup is the control group to start it in, which has to be its alone; nil is none.
@@ -105,6 +107,7 @@ func Start(c Command) (*Process, error) {
 	p.cmd = exec.Command(c.Args[0], c.Args[1:]...) //nolint:noctx // Run stops it with a grace, Stop without a context
 	p.cmd.Dir = c.Dir
 	p.cmd.Env = append(append(make([]string, 0, len(c.Env)+1), c.Env...), markName+"="+p.mark)
+	p.cmd.ExtraFiles = c.ExtraFiles
 	p.cmd.SysProcAttr = attributes(c.Session)
 
 	var pipes pipes

@@ -14,6 +14,7 @@ import (
 	"github.com/opentofu/tofudl"
 
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/process"
 )
 
 // install downloads the newest release that fits, checks its signature and checksum, and
@@ -26,7 +27,7 @@ func install(ctx context.Context, name string, wanted version.Constraints, o Fin
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return Engine{}, err
 	}
-	unlock, _, err := lock(ctx, filepath.Join(dir, ".lock"))
+	unlock, _, err := process.Lock(ctx, filepath.Join(dir, ".lock"))
 	if err != nil {
 		return Engine{}, err
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/terrace-cd/terrace/internal/core"
+	"github.com/terrace-cd/terrace/internal/process"
 )
 
 // The store of a machine has two folders: packages, in the layout of a filesystem mirror,
@@ -117,7 +118,7 @@ func (s *Session) lockStore(ctx context.Context, missing []string) (unlock func(
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, false, core.Errorf(core.Unavailable, "the provider store cannot be written: %w", err)
 	}
-	unlock, waited, err = lock(ctx, filepath.Join(dir, digest([]byte(strings.Join(missing, "\n")))[:16]))
+	unlock, waited, err = process.Lock(ctx, filepath.Join(dir, digest([]byte(strings.Join(missing, "\n")))[:16]))
 	if err != nil && ctx.Err() == nil {
 		err = core.Errorf(core.Unavailable, "the provider store cannot be locked: %w", err)
 	}

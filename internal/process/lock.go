@@ -1,4 +1,4 @@
-package engine
+package process
 
 import (
 	"context"
@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// lock takes a lock between processes on file, which it makes. The kernel drops it when
+// Lock takes a lock between processes on file, which it makes. The kernel drops it when
 // its holder dies. waited says that somebody else had it.
-func lock(ctx context.Context, file string) (unlock func(), waited bool, err error) {
+func Lock(ctx context.Context, file string) (unlock func(), waited bool, err error) {
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, false, err
