@@ -26,21 +26,11 @@ type SSHServer struct {
 // SSHD starts an sshd that ends with the test.
 func SSHD(t testing.TB) *SSHServer {
 	t.Helper()
-	sshd := ""
-	for _, path := range []string{"/usr/sbin/sshd", "/usr/local/sbin/sshd", "/opt/homebrew/sbin/sshd"} {
-		if _, err := os.Stat(path); err == nil {
-			sshd = path
-		}
-	}
-	if sshd == "" { // sshd insists on being called by its absolute path
-		t.Fatal("sshd is not installed; run: scripts/deps test")
-	}
+	sshd := findSSHD(t)
 	dir := t.TempDir()
 	hostKey, clientKey := filepath.Join(dir, "host"), filepath.Join(dir, "client")
 	for _, file := range []string{hostKey, clientKey} {
-		if out, err := exec.CommandContext(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", file).CombinedOutput(); err != nil {
-			t.Fatalf("ssh-keygen: %v\n%s", err, out)
-		}
+		keygen(t, "ed25519", file)
 	}
 	me, err := user.Current()
 	if err != nil {
@@ -64,11 +54,6 @@ Subsystem sftp internal-sftp
 	if err := os.WriteFile(configFile, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if os.Geteuid() == 0 {
-		if err := os.MkdirAll("/run/sshd", 0o755); err != nil { // what the service does before it starts
-			t.Fatal(err)
-		}
-	}
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		t.Fatal(err)
@@ -88,6 +73,32 @@ Subsystem sftp internal-sftp
 	})
 	Eventually(t, 10*time.Second, "sshd to listen", func() bool { return listens(s.Port) })
 	return s
+}
+
+// findSSHD returns the absolute path, by which sshd insists on being called.
+func findSSHD(t testing.TB) string {
+	t.Helper()
+	for _, path := range []string{"/usr/sbin/sshd", "/usr/local/sbin/sshd", "/opt/homebrew/sbin/sshd"} {
+		if _, err := os.Stat(path); err != nil {
+			continue
+		}
+		if os.Geteuid() == 0 {
+			if err := os.MkdirAll("/run/sshd", 0o755); err != nil { // what the service does before it starts
+				t.Fatal(err)
+			}
+		}
+		return path
+	}
+	t.Fatal("sshd is not installed; run: scripts/deps test")
+	return ""
+}
+
+// keygen makes a key pair.
+func keygen(t testing.TB, kind, file string) {
+	t.Helper()
+	if out, err := exec.Command("ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "", "-f", file).CombinedOutput(); err != nil { //nolint:noctx // a moment
+		t.Fatalf("ssh-keygen: %v\n%s", err, out)
+	}
 }
 
 func listens(port int) bool {
