@@ -338,9 +338,12 @@ func TestProvisionAndVerify(t *testing.T) {
 	// A host that says no.
 	w.do(func() {
 		w.log, w.finished = shelf{}, nil
-		provision.Inventory, provision.Hosts = json.RawMessage(`{"web":{"hosts":["../no/such/folder"]}}`), []string{"x"}
+		provision.Inventory, provision.Hosts = json.RawMessage(`{"web":{"hosts":["../no/such/folder"]}}`), []string{"../no/such/folder"}
 	})
-	w.start().ends("failed", `task "Install page" (site.yml:5) failed on host ../no/such/folder`)
+	f = w.start().ends("failed", `task "Install page" (site.yml:5) failed on host ../no/such/folder`)
+	if p := f.Provisioned; p == nil || len(p.Hosts) != 1 || p.Hosts[0].Status != "failed" || len(p.Recap) != 1 {
+		t.Errorf("how far Ansible came is told as %+v", p)
+	}
 }
 
 // A secret that the stack prints, plans and fails with is nowhere in what the server

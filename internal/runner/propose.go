@@ -136,7 +136,6 @@ func (a *attempt) plan(session *engine.Session, replace, exclude []string) (plan
 	}
 	a.mask.Add(parsed.Sensitive...)
 	c := parsed.Plan.Changes
-	a.newHosts = c.Create+c.Replace > 0
 	planned = wire.Planned{Changes: c, NoChanges: parsed.NoChanges, Digest: parsed.Digest, Plan: parsed.Plan, Replaced: replace, Excluded: exclude, Uses: a.uses, Versions: session.Versions()}
 	if a.job.Kind == string(core.KindPreview) || a.job.Foresee {
 		planned.Outputs = parsed.Outputs

@@ -32,34 +32,25 @@ func (a *attempt) after(next wire.After) error {
 // the end of the run.
 func (a *attempt) provision(p wire.Provision) (wire.Provisioned, error) {
 	did, err := a.playbook(p)
-	a.recap = did.Recap
+	a.recap, a.unwell = did.Recap, nil
 	if err != nil {
 		a.unwell = &did
 	}
 	return did, err
 }
 
-// playbook runs ansible-playbook.
+// playbook runs ansible-playbook, and tells the server how far it is.
 func (a *attempt) playbook(p wire.Provision) (wire.Provisioned, error) {
-	recap, err := ansible.Run(a.work, ansible.Options{
-		Provision: p, Tree: a.tree.Dir, Root: a.job.Source.Root, Dir: filepath.Join(a.temp(), "ansible"),
-		KnownHosts: filepath.Join(a.Work, "known_hosts", a.job.Project, a.job.Environment, a.job.Stack),
-		NewHosts:   a.newHosts && !p.Check, Secrets: a.job.Secrets, Env: a.environment(), Output: a.out, Check: p.Check,
-	})
-	did := wire.Provisioned{Recap: recap}
-	for _, r := range recap {
-		result := wire.HostResult{Recap: r, Status: "left"}
-		switch {
-		case r.Unreachable > 0:
-			result.Status = "unreachable"
-		case r.Failed > 0:
-			result.Status = "failed"
-		case err == nil:
-			result.Status = "done"
-		}
-		did.Hosts = append(did.Hosts, result)
+	o := ansible.Options{
+		Provision: p, Instance: a.job.Stack + "@" + a.job.Environment, Tree: a.tree.Dir, Root: a.job.Source.Root, Dir: filepath.Join(a.temp(), "ansible"),
+		Store: filepath.Join(a.Work, "ansible"), Secrets: a.job.Secrets, Env: a.environment(), Output: a.out, Mask: a.mask.String,
 	}
-	return did, err
+	if !p.Check {
+		teller := startTeller(tellEvery, a.told)
+		defer teller.stop()
+		o.Progress = func(hosts []wire.HostResult) { teller.tell(wire.Provisioned{Hosts: hosts}) }
+	}
+	return ansible.Run(a.work, o)
 }
 
 // told tells the server how far Ansible is. What is lost of that is told again at the end.

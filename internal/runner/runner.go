@@ -48,7 +48,6 @@ type attempt struct {
 	out      *masked   // the log
 	tree     *checkout.Tree
 	uses     wire.Uses
-	newHosts bool           // the plan creates or replaces something
 	left     *wire.OwnState // what the stack's own backend has after a partial apply
 
 	hooked   []wire.Hooked // how the hooks of this attempt ended

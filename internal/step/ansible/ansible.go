@@ -1,19 +1,38 @@
-// Package ansible runs a stack's playbook against the hosts of the state that was just
-// written. ansible-playbook runs with an inventory, variables and a configuration that
-// the run's own folder holds, in an environment made from scratch; secrets reach it in
-// files of mode 0600 there and never as arguments. The private key of SSH connections
-// is given to an agent of the run over a pipe and is in no file at all.
+// Package ansible runs a stack's playbook against hosts of the state that was just
+// written.
+//
+// # Secrets
+//
+// Nothing secret is in a file or an argument. ansible-playbook inherits inventory and
+// vault password as files in memory (unlinked ones where there are none), and reads its
+// extra variables from a pipe. The private key of SSH connections is held by an agent
+// inside of the runner. Its environment is made from scratch. What Ansible itself writes
+// down while it works is in Options.Dir, which is removed; when the runner is killed, the
+// executor does that.
+//
+//	SSH_KEY             the private key of SSH connections
+//	SSH_KEY_PASSPHRASE  opens it
+//	SSH_PASSWORD        the password of SSH connections (needs sshpass)
+//	BECOME_PASSWORD     the password of sudo, or of another become method
+//	VAULT_PASSWORD      opens what ansible-vault has encrypted
+//	any other           the extra variable of the same name in lower case
 //
 // Values that come from outputs and variables are data: a "{{" in one is not a template.
 //
-// Host keys are accepted when a host is met for the first time and kept per instance.
-// They must not change after that, unless the apply before created or replaced
-// something (Options.NewHosts): then all of the instance's hosts are met anew.
+// # Host keys
+//
+// A host is known by its name in the inventory. One of which no key is known shows its
+// key on the first connection, and Run returns it; one of which any is known has to show
+// one of those. A bastion is the same.
+//
+// # Results
+//
+// A host is done when every play that is for it came to its end for it and it did not
+// fail, whatever became of others. What ansible-playbook's exit code says of all of them
+// is not enough for that: a callback reports plays and tasks as they happen.
 package ansible
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,22 +41,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
-
-	_ "embed"
 
 	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/process"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
-
-//go:embed terrace_events.py
-var eventsPlugin []byte
-
-// KeySecret is the secret that is the private key of SSH connections.
-const KeySecret = "SSH_KEY"
 
 const (
 	defaultWithin = 5 * time.Minute
@@ -48,21 +57,23 @@ const (
 // Options says what to run and with what.
 type Options struct {
 	Provision wire.Provision
+	// Instance is whose hosts they are, STACK@ENVIRONMENT.
+	Instance string
 	// Tree is the root of the repository's files, Root the directory of terrace.hcl in it.
 	Tree, Root string
 	// Dir is a private, empty directory for this call, which removes it.
 	Dir string
-	// KnownHosts is the file of host keys that is kept for the instance.
-	KnownHosts string
-	// NewHosts forgets the kept keys first.
-	NewHosts bool
+	// Store keeps what requirements name, for all runs of the machine.
+	Store string
 	// Secrets are the job's, by name; Provision.Secrets says which to use.
 	Secrets map[string]string
 	// Env is the environment to start from; nothing else is inherited.
-	Env []string
-	// Check shows what would be changed and changes nothing.
-	Check  bool
+	Env    []string
 	Output io.Writer
+	// Mask takes secrets out of texts of the result; nil leaves them.
+	Mask func(string) string
+	// Progress is called with how it goes, at most once a second, when that is news.
+	Progress func([]wire.HostResult)
 	// Grace is how long Ansible may take to end when ctx does.
 	Grace time.Duration
 }
@@ -73,94 +84,182 @@ type Failed struct{ Message string }
 
 func (f *Failed) Error() string { return f.Message }
 
-// Run runs the playbook and returns the recap per host, which may be there with an
-// error too. Errors: *Failed, ctx's, or a core error when the machine could not do it.
-func Run(ctx context.Context, o Options) (recap []wire.Recap, err error) {
-	if o.Output == nil {
-		o.Output = io.Discard
-	}
+// Run runs the playbook and returns how it went per host, also with an error. Errors:
+// *Failed, ctx's, or a core error when the machine could not do it. In check mode, hosts
+// that failed are no error.
+func Run(ctx context.Context, o Options) (done wire.Provisioned, err error) {
+	o.complete()
 	if len(o.Provision.Hosts) == 0 {
 		_, err := fmt.Fprintln(o.Output, "ansible: the inventory has no hosts, nothing to do")
-		return nil, err
+		return done, err
 	}
-	program, err := process.Lookup(o.Env, "ansible-playbook")
+	program, err := o.find()
 	if err != nil {
-		return nil, core.Errorf(core.Unavailable, "ansible-playbook is not installed on the machine of the runner; install ansible-core there")
-	}
-	playbook := filepath.Join(o.Tree, filepath.FromSlash(o.Provision.Playbook))
-	if !filepath.IsLocal(filepath.FromSlash(o.Provision.Playbook)) {
-		return nil, &Failed{fmt.Sprintf("the playbook %q is not inside the repository", o.Provision.Playbook)}
-	}
-	if info, err := os.Stat(playbook); err != nil || !info.Mode().IsRegular() {
-		return nil, &Failed{fmt.Sprintf("the playbook %s is not in the repository at this commit", o.Provision.Playbook)}
+		return done, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(o.Dir)) }()
-	files, err := write(o)
+	files, err := o.write()
 	if err != nil {
-		return nil, err
+		return done, err
 	}
-	ssh, err := openSSH(ctx, o)
+	ssh, err := o.openSSH()
 	if err != nil {
-		return nil, err
+		return done, err
 	}
 	defer func() { err = errors.Join(err, ssh.close()) }()
 
-	args := []string{"-i", files.inventory, "-e", "@" + files.variables}
-	if o.Check {
-		args = append(args, "--check", "--diff")
+	r := &run{Options: o, program: program, files: files, ssh: ssh}
+	if done.Warnings, err = r.prepare(ctx); err != nil {
+		return done, err
 	}
-	said := &errorText{to: o.Output}
-	ended := process.Run(ctx, process.Command{
-		Args: append(append([]string{program}, args...), playbook), Dir: filepath.Join(o.Tree, filepath.FromSlash(o.Root)),
-		Env:    slices.Concat(clean(o.Env), o.settings(files, filepath.Dir(playbook)), ssh.env()),
-		Stdout: said, Stderr: said, Grace: cmp.Or(o.Grace, defaultGrace),
-	})
-	log, err := readEvents(files.events)
+	how := once
+	if o.Provision.Check {
+		how = checked
+	}
+	seen, err := r.playbook(ctx, o.Provision.Limit, how)
+	done.Recap, done.Hosts = seen.recaps(), seen.results()
+	if err == nil && how == once && o.Provision.Twice {
+		err = r.again(ctx, &done)
+	}
+	var unread error
+	if done.HostKeys, unread = learned(ssh.path("known_hosts"), o.Provision); unread != nil && err == nil {
+		err = core.Errorf(core.Unavailable, "the host keys that were met cannot be read: %w", unread)
+	}
+	return done, err
+}
+
+// complete fills in what may be left out.
+func (o *Options) complete() {
+	if o.Output == nil {
+		o.Output = io.Discard
+	}
+	if o.Mask == nil {
+		o.Mask = func(s string) string { return s }
+	}
+	if len(o.Provision.Limit) == 0 {
+		o.Provision.Limit = o.Provision.Hosts
+	}
+	if o.Grace == 0 {
+		o.Grace = defaultGrace
+	}
+}
+
+// find returns the program, when there is a playbook for it.
+func (o Options) find() (program string, err error) {
+	if program, err = process.Lookup(o.Env, "ansible-playbook"); err != nil {
+		return "", core.Errorf(core.Unavailable, "ansible-playbook is not installed on the machine of the runner; install ansible-core there")
+	}
+	if !filepath.IsLocal(filepath.FromSlash(o.Provision.Playbook)) {
+		return "", &Failed{fmt.Sprintf("the playbook %q is not inside the repository", o.Provision.Playbook)}
+	}
+	if info, err := os.Stat(o.playbookFile()); err != nil || !info.Mode().IsRegular() {
+		return "", &Failed{fmt.Sprintf("the playbook %s is not in the repository at this commit", o.Provision.Playbook)}
+	}
+	return program, nil
+}
+
+func (o Options) playbookFile() string {
+	return filepath.Join(o.Tree, filepath.FromSlash(o.Provision.Playbook))
+}
+
+func (o Options) root() string { return filepath.Join(o.Tree, filepath.FromSlash(o.Root)) }
+
+// run is a call of Run under way. It runs ansible-playbook once or twice.
+type run struct {
+	Options
+	program string
+	files   files
+	ssh     *session
+	env     []string // beyond what every run has
+}
+
+// mode is how ansible-playbook runs.
+type mode int
+
+const (
+	once mode = iota
+	repeated
+	checked
+)
+
+// prepare finds what was asked for besides a playbook.
+func (r *run) prepare(ctx context.Context) (warnings []string, err error) {
+	if !r.Provision.Mitogen && len(r.Provision.Requirements) == 0 {
+		return nil, nil
+	}
+	ansible, err := r.version(ctx)
 	if err != nil {
-		return nil, core.Errorf(core.Unavailable, "what Ansible did could not be read: %w", err)
+		return nil, err
+	}
+	if r.Provision.Mitogen {
+		if r.env, err = r.mitogen(ctx, ansible); err != nil {
+			return nil, err
+		}
+	}
+	if len(r.Provision.Requirements) == 0 {
+		return nil, nil
+	}
+	paths, warnings, err := r.requirements(ctx, ansible)
+	r.env = append(r.env, paths...)
+	return warnings, err
+}
+
+// playbook runs ansible-playbook to its end on some of the hosts.
+func (r *run) playbook(ctx context.Context, limit []string, how mode) (*results, error) {
+	seen := newResults(r.Options, limit)
+	var given given
+	args, env, err := r.invocation(&given, limit, how)
+	if err != nil {
+		return seen, errors.Join(err, given.close())
+	}
+	listening, err := seen.listen(r.Progress)
+	if err != nil {
+		return seen, errors.Join(core.Errorf(core.Unavailable, "no pipe for Ansible: %w", err), given.close())
+	}
+	env = append(env, fmt.Sprintf("TERRACE_EVENTS=%d", given.add(listening.theirs)))
+
+	said := &errorText{to: r.Output}
+	ended := process.Run(ctx, process.Command{
+		Args: append([]string{r.program}, args...), Dir: r.root(), Env: env, ExtraFiles: given.files,
+		Stdout: said, Stderr: said, Grace: r.Grace,
+	})
+	err = given.close()
+	listening.end()
+	if err != nil {
+		return seen, core.Errorf(core.Unavailable, "what Ansible was given could not be taken back: %w", err)
 	}
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		return log.recap, ctx.Err()
+		return seen, ctx.Err()
 	case ended == nil:
-		return log.recap, nil
+		seen.finish()
+		return seen, nil
 	case !errors.As(ended, &exit):
-		return nil, core.Errorf(core.Unavailable, "ansible-playbook could not be started: %w", ended)
+		return seen, core.Errorf(core.Unavailable, "ansible-playbook could not be started: %w", ended)
 	case exit.ExitCode() < 0:
-		return log.recap, core.Errorf(core.Unavailable, "ansible-playbook was ended from outside (%s); what it had done is done, and running it again is safe for an idempotent playbook", exit)
+		return seen, core.Errorf(core.Unavailable, "ansible-playbook was ended from outside (%s); what it had done is done, and running it again is safe for an idempotent playbook", exit)
+	case how == checked && seen.troubled():
+		return seen, nil // of which the results tell
 	}
-	return log.recap, &Failed{log.explain(o, exit.ExitCode(), said.text(o.Tree))}
+	return seen, &Failed{seen.explain(exit.ExitCode(), said.text(r.Tree))}
 }
 
-// files are what a run of Ansible reads and writes in its folder.
+// files are what a run of Ansible reads in its folder. Nothing in them is secret.
 type files struct {
-	inventory, variables, config, plugins, events string
+	config, plugins string
 }
 
-func write(o Options) (files, error) {
-	f := files{
-		inventory: filepath.Join(o.Dir, "inventory.json"),
-		variables: filepath.Join(o.Dir, "variables.json"),
-		config:    filepath.Join(o.Dir, "ansible.cfg"),
-		plugins:   filepath.Join(o.Dir, "plugins"),
-		events:    filepath.Join(o.Dir, "events"),
-	}
-	inventory, err := staticInventory(o.Provision.Inventory)
-	if err != nil {
-		return f, &Failed{"the inventory cannot be read: " + err.Error()}
-	}
-	variables, err := extraVariables(o.Provision, o.Secrets)
-	if err != nil {
-		return f, err
-	}
+func (o Options) write() (files, error) {
+	f := files{config: filepath.Join(o.Dir, "ansible.cfg"), plugins: filepath.Join(o.Dir, "plugins")}
 	if err := os.MkdirAll(f.plugins, 0o700); err != nil {
 		return f, core.Errorf(core.Unavailable, "no folder for Ansible: %w", err)
 	}
 	for file, content := range map[string][]byte{
-		f.inventory: inventory, f.variables: variables, f.events: nil,
 		// An empty configuration, so that none is looked for in /etc.
-		f.config: []byte("[defaults]\n"), filepath.Join(f.plugins, "terrace_events.py"): eventsPlugin,
+		f.config: []byte("[defaults]\n"),
+		filepath.Join(f.plugins, "terrace_events.py"): eventsPlugin,
+		filepath.Join(f.plugins, "terrace_hosts.py"):  hostsPlugin,
 	} {
 		if err := os.WriteFile(file, content, 0o600); err != nil {
 			return f, core.Errorf(core.Unavailable, "no file for Ansible: %w", err)
@@ -169,102 +268,7 @@ func write(o Options) (files, error) {
 	return f, nil
 }
 
-// settings are Ansible's. A configuration in the repository, beside the playbook or
-// beside terrace.hcl, is the owner's word: what is set here then is only what keeps the
-// run inside of its folder and heard.
-func (o Options) settings(f files, beside string) []string {
-	within, err := time.ParseDuration(o.Provision.Within)
-	if err != nil || within <= 0 {
-		within = defaultWithin
-	}
-	env := []string{
-		"ANSIBLE_HOME=" + filepath.Join(o.Dir, "home"),
-		"ANSIBLE_LOCAL_TEMP=" + filepath.Join(o.Dir, "tmp"),
-		"ANSIBLE_CALLBACK_PLUGINS=" + f.plugins,
-		"ANSIBLE_INVENTORY_ENABLED=yaml",
-		"ANSIBLE_RETRY_FILES_ENABLED=False",
-		"ANSIBLE_FORCE_COLOR=True",
-		"ANSIBLE_NOCOWS=True",
-		"PYTHONUNBUFFERED=1",
-		"TERRACE_EVENTS=" + f.events,
-		"TERRACE_WITHIN=" + strconv.FormatFloat(within.Seconds(), 'f', -1, 64),
-	}
-	if own := o.ownConfig(beside); own != "" {
-		return append(env, "ANSIBLE_CONFIG="+own)
-	}
-	return append(env, "ANSIBLE_CONFIG="+f.config, "ANSIBLE_STDOUT_CALLBACK=default", "ANSIBLE_FORKS="+forks,
-		"ANSIBLE_PIPELINING=True", "ANSIBLE_HOST_KEY_CHECKING=True")
-}
-
-// ownConfig is the repository's ansible.cfg, "" when it has none.
-func (o Options) ownConfig(beside string) string {
-	for _, dir := range []string{beside, filepath.Join(o.Tree, filepath.FromSlash(o.Root))} {
-		file := filepath.Join(dir, "ansible.cfg")
-		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
-			return file
-		}
-	}
-	return ""
-}
-
-// clean drops what would change Ansible's or SSH's behaviour, and the key.
-func clean(env []string) []string {
-	return slices.DeleteFunc(slices.Clone(env), func(v string) bool {
-		name, _, _ := strings.Cut(v, "=")
-		return name == KeySecret || strings.HasPrefix(name, "ANSIBLE_") || strings.HasPrefix(name, "TERRACE_") || strings.HasPrefix(name, "SSH_")
-	})
-}
-
-// errorText passes output on and keeps Ansible's own complaint: what follows "ERROR!".
-type errorText struct {
-	to   io.Writer
-	line []byte
-	kept []string
-	on   bool
-}
-
-const errorLines = 12
-
-func (e *errorText) Write(p []byte) (int, error) {
-	for rest := p; len(rest) > 0; {
-		i := bytes.IndexByte(rest, '\n')
-		if i < 0 {
-			if len(e.line) < 4096 {
-				e.line = append(e.line, rest...)
-			}
-			break
-		}
-		e.take(string(append(e.line, rest[:i]...)))
-		e.line, rest = e.line[:0], rest[i+1:]
-	}
-	return e.to.Write(p)
-}
-
-func (e *errorText) take(line string) {
-	line = strings.TrimRight(uncolour(line), " \r")
-	e.on = e.on || strings.HasPrefix(line, "ERROR!") || strings.HasPrefix(line, "[ERROR]")
-	if e.on && line != "" && len(e.kept) < errorLines {
-		e.kept = append(e.kept, line)
-	}
-}
-
-// text is the complaint, with the tree's own path taken off file names.
-func (e *errorText) text(tree string) string {
-	e.take(string(e.line))
-	return strings.ReplaceAll(strings.Join(e.kept, "\n"), tree+string(filepath.Separator), "")
-}
-
-// uncolour drops colour sequences.
-func uncolour(s string) string {
-	for {
-		start := strings.Index(s, "\x1b[")
-		if start < 0 {
-			return s
-		}
-		end := strings.IndexByte(s[start:], 'm')
-		if end < 0 {
-			return s[:start]
-		}
-		s = s[:start] + s[start+end+1:]
-	}
+// limited reports whether the playbook runs on fewer hosts than there are.
+func (o Options) limited(limit []string) bool {
+	return slices.ContainsFunc(o.Provision.Hosts, func(h string) bool { return !slices.Contains(limit, h) })
 }

@@ -47,10 +47,10 @@ func newBench(t *testing.T, playbook string) *bench {
 	b := &bench{t: t, out: t.TempDir(), log: &log{}}
 	base := t.TempDir()
 	b.o = Options{
-		Tree: filepath.Join(base, "tree"), Root: ".", Dir: filepath.Join(base, "private"), KnownHosts: filepath.Join(base, "kept", "known_hosts"),
+		Tree: filepath.Join(base, "tree"), Root: ".", Dir: filepath.Join(base, "private"), Store: filepath.Join(base, "store"), Instance: "shop@dev",
 		Env:    []string{"PATH=" + os.Getenv("PATH"), "HOME=" + base, "LC_ALL=C.UTF-8"},
 		Output: b.log,
-		Provision: wire.Provision{Playbook: "ansible/site.yml", Within: "30s",
+		Provision: wire.Provision{Playbook: "ansible/site.yml", Within: "3m",
 			Variables: map[string]json.RawMessage{"out": text(b.out)}},
 	}
 	b.write("ansible/site.yml", playbook)
@@ -99,28 +99,28 @@ func (b *bench) local(names ...string) *bench {
 	return b.hosts(hosts)
 }
 
-func (b *bench) run() ([]wire.Recap, error) {
-	recap, err := Run(b.t.Context(), b.o)
+func (b *bench) run() (wire.Provisioned, error) {
+	done, err := Run(b.t.Context(), b.o)
 	if _, left := os.Stat(b.o.Dir); left == nil {
 		b.t.Errorf("%s is still there", b.o.Dir)
 	}
-	return recap, err
+	return done, err
 }
 
-// succeeds runs the playbook and returns its recap.
-func (b *bench) succeeds() []wire.Recap {
+// succeeds runs the playbook and returns what it did.
+func (b *bench) succeeds() wire.Provisioned {
 	b.t.Helper()
-	recap, err := b.run()
+	done, err := b.run()
 	if err != nil {
 		b.t.Fatalf("%v\n%s", err, b.log)
 	}
-	return recap
+	return done
 }
 
 // fails runs a playbook that says no.
-func (b *bench) fails(wants ...string) []wire.Recap {
+func (b *bench) fails(wants ...string) wire.Provisioned {
 	b.t.Helper()
-	recap, err := b.run()
+	done, err := b.run()
 	var failed *Failed
 	if !errors.As(err, &failed) {
 		b.t.Fatalf("got %v, want a failure\n%s", err, b.log)
@@ -130,7 +130,23 @@ func (b *bench) fails(wants ...string) []wire.Recap {
 			b.t.Errorf("the failure is %q, want %q in it", failed.Message, want)
 		}
 	}
-	return recap
+	return done
+}
+
+// statuses are those of hosts, as "web-1 done, web-2 left".
+func statuses(done wire.Provisioned) string {
+	var all []string
+	for _, h := range done.Hosts {
+		all = append(all, h.Host+" "+h.Status)
+	}
+	return strings.Join(all, ", ")
+}
+
+func (b *bench) wants(done wire.Provisioned, want string) {
+	b.t.Helper()
+	if got := statuses(done); got != want {
+		b.t.Errorf("the hosts are %s; want %s\n%+v\n%s", got, want, done.Hosts, b.log)
+	}
 }
 
 func (b *bench) written(name string) string {
@@ -161,8 +177,13 @@ func TestLocalConnection(t *testing.T) {
 	b.o.Secrets = map[string]string{"DB_PASSWORD": "pa{{ ss }}", "OTHER": "x"}
 	b.write("ansible/group_vars/web.yml", "hidden: from-group-vars\n")
 	want := []wire.Recap{{Host: "web-1", OK: 2, Changed: 1}, {Host: "web-2", OK: 2, Changed: 1}}
-	if recap := b.succeeds(); !slices.Equal(recap, want) {
-		t.Errorf("the recap is %+v, want %+v", recap, want)
+	done := b.succeeds()
+	if !slices.Equal(done.Recap, want) {
+		t.Errorf("the recap is %+v, want %+v", done.Recap, want)
+	}
+	b.wants(done, "web-1 done, web-2 done")
+	if c := done.Hosts[1].Changes; len(c) != 1 || c[0].Task != "Write" || c[0].Place != "ansible/site.yml:6" || c[0].Diff != "" {
+		t.Errorf("web-2 was changed by %+v", c)
 	}
 	for host, mine := range map[string]string{"web-1": "{{ role }}", "web-2": "{% if %}"} {
 		want := "web {{ lookup('pipe', 'id') }} 12345678901234567890 pa{{ ss }} " + mine + " from-group-vars"
@@ -194,18 +215,22 @@ func TestAFailureNamesTaskHostAndPlace(t *testing.T) {
       loop: [one, two]
       when: inventory_hostname == "web-3"
 `).local("web-1", "web-2", "web-3")
-	recap := b.fails(`task "Install page" (ansible/site.yml:14) failed on host web-2: non-zero return code: no space left`,
+	done := b.fails(`task "Install page" (ansible/site.yml:14) failed on host web-2: non-zero return code: no space left`,
 		`task "Each" (ansible/site.yml:17) failed on host web-3: no one; no two`)
-	if len(recap) != 3 || recap[0].Failed != 0 || recap[1].Failed != 1 || recap[2].Failed != 1 {
-		t.Errorf("the recap is %+v", recap)
+	if r := done.Recap; len(r) != 3 || r[0].Failed != 0 || r[1].Failed != 1 || r[2].Failed != 1 {
+		t.Errorf("the recap is %+v", r)
+	}
+	b.wants(done, "web-1 done, web-2 failed, web-3 failed")
+	if m := done.Hosts[1].Message; !strings.Contains(m, "no space left") {
+		t.Errorf("web-2 failed: %s", m)
 	}
 }
 
 func TestWhatCannotBeRunAtAll(t *testing.T) {
 	t.Parallel()
-	newBench(t, "- hosts: web\n  tasks:\n   - no_such_module_anywhere: x=1\n").local("web-1").
-		fails("ansible/site.yml", "no_such_module_anywhere", "line 3")
-	b := newBench(t, "").local("web-1")
+	b := newBench(t, "- hosts: web\n  tasks:\n   - no_such_module_anywhere: x=1\n").local("web-1")
+	b.wants(b.fails("ansible/site.yml", "no_such_module_anywhere", "line 3"), "web-1 left")
+	b = newBench(t, "").local("web-1")
 	b.o.Provision.Playbook = "ansible/none.yml"
 	b.fails("ansible/none.yml is not in the repository")
 	b = newBench(t, "").local("web-1")
@@ -227,9 +252,13 @@ func TestWhatCannotBeRunAtAll(t *testing.T) {
 func TestCheckModeChangesNothing(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, local+"    - ansible.builtin.copy: {dest: '{{ out }}/file', content: 'new\n'}\n").local("web-1")
-	b.o.Check = true
-	if recap := b.succeeds(); len(recap) != 1 || recap[0].Changed != 1 {
-		t.Errorf("the recap is %+v", recap)
+	b.o.Provision.Check = true
+	done := b.succeeds()
+	if r := done.Recap; len(r) != 1 || r[0].Changed != 1 {
+		t.Errorf("the recap is %+v", r)
+	}
+	if c := done.Hosts[0].Changes; len(c) != 1 || !strings.Contains(c[0].Diff, "+new") {
+		t.Errorf("it would change %+v", c)
 	}
 	if got := b.written("file"); !strings.Contains(got, "no such file") {
 		t.Errorf("check mode wrote %q", got)
@@ -258,18 +287,24 @@ func TestCancellingInterruptsAnsible(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan error, 1)
+	var done wire.Provisioned
 	go func() {
-		_, err := Run(ctx, b.o)
+		var err error
+		done, err = Run(ctx, b.o)
 		ended <- err
 	}()
-	waitFor(t, "the first task", func() bool { return b.written("started") == "" })
+	waitFor(t, "the first task", func() bool { return b.written("started") == "" && strings.Contains(b.log.String(), "TASK [ansible.builtin.command]") })
 	cancel()
 	select {
 	case err := <-ended:
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
-	case <-time.After(20 * time.Second):
+		b.wants(done, "web-1 left")
+		if r := done.Recap; len(r) != 1 || r[0].OK != 1 {
+			t.Errorf("the recap is %+v", r)
+		}
+	case <-time.After(2 * time.Minute):
 		t.Fatalf("Ansible goes on\n%s", b.log)
 	}
 	if _, err := os.Stat(b.o.Dir); err == nil {
@@ -279,7 +314,7 @@ func TestCancellingInterruptsAnsible(t *testing.T) {
 
 func waitFor(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); !is(); {
+	for deadline := time.Now().Add(5 * time.Minute); !is(); {
 		if time.Now().After(deadline) {
 			t.Fatal("timed out waiting for " + what)
 		}

@@ -2,136 +2,152 @@ package ansible
 
 import (
 	"bufio"
-	"cmp"
+	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io/fs"
+	"io"
 	"os"
-	"path/filepath"
-	"slices"
-	"strings"
+	"sync"
+	"time"
 
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
-// maxEvent bounds one line of the events file.
-const maxEvent = 1 << 20
+const (
+	// maxEvent bounds one line of the events; a longer one is skipped.
+	maxEvent = 1 << 20
+	// progressEvery is how often it is told how it goes.
+	progressEvery = time.Second
+	// drain is how long events may take to arrive that were told before Ansible's end.
+	drain = 2 * time.Second
+)
 
-// events is what the callback told.
-type events struct {
-	recap  []wire.Recap
-	failed map[string]event // by host: its last failure, or why it was silent
-	items  map[string][]string
-}
-
+// event is what the callbacks tell, see terrace_events.py.
 type event struct {
-	Event   string `json:"event"`
-	Host    string `json:"host"`
-	Task    string `json:"task"`
-	Path    string `json:"path"`
+	Event string `json:"event"`
+	Host  string `json:"host"`
+	Task  string `json:"task"`
+	Path  string `json:"path"`
+
 	Message string `json:"message"`
 	Stderr  string `json:"stderr"`
-	wire.Recap
+	Lasting bool   `json:"lasting"`
+	Shown   string `json:"shown"` // the host key that is another one
+	Changed bool   `json:"changed"`
+	Handler bool   `json:"handler"`
+	Diff    string `json:"diff"`
+
+	Plays       []planned `json:"plays"`
+	Play        string    `json:"play"`
+	Hosts       []string  `json:"hosts"`
+	Failed      []string  `json:"failed"`
+	Counted     []string  `json:"counted"`
+	Unreachable []string  `json:"unreachable"`
+
+	// What a recap counts comes under names that mean something else before it.
+	Counts wire.Recap `json:"-"`
 }
 
-func readEvents(file string) (*events, error) {
-	log := &events{failed: map[string]event{}, items: map[string][]string{}}
-	f, err := os.Open(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return log, nil
+type planned struct {
+	Play  string    `json:"play"`
+	Hosts *[]string `json:"hosts"` // nil: not known before it begins
+}
+
+// readEvent reads a line; false when it is none.
+func readEvent(line []byte) (e event, ok bool) {
+	var kind struct {
+		Event string `json:"event"`
 	}
+	if json.Unmarshal(line, &kind) != nil {
+		return e, false
+	}
+	if kind.Event == "recap" {
+		e.Event = kind.Event
+		return e, json.Unmarshal(line, &e.Counts) == nil
+	}
+	return e, json.Unmarshal(line, &e) == nil
+}
+
+// listening is the reading of events while Ansible runs.
+type listening struct {
+	ours, theirs *os.File
+	reading      sync.WaitGroup
+	done         chan struct{}
+	telling      sync.WaitGroup
+}
+
+// listen takes events from a pipe as they come.
+func (r *results) listen(progress func([]wire.HostResult)) (*listening, error) {
+	ours, theirs, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = f.Close() }()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, maxEvent)
-	for lines.Scan() {
-		var e event
-		if json.Unmarshal(lines.Bytes(), &e) != nil {
-			continue // the last line of a callback that was killed
-		}
-		switch e.Event {
-		case "recap":
-			e.Recap.Host = e.Host
-			log.recap = append(log.recap, e.Recap)
-		case "item_failed":
-			log.items[e.Host+"\x00"+e.Task] = append(log.items[e.Host+"\x00"+e.Task], e.said())
-		case "failed", "unreachable", "silent":
-			log.failed[e.Host] = e
-		}
+	l := &listening{ours: ours, theirs: theirs, done: make(chan struct{})}
+	l.reading.Go(func() { r.read(ours) })
+	if progress != nil {
+		l.telling.Go(func() { r.tell(progress, l.done) })
 	}
-	return log, lines.Err()
+	return l, nil
 }
 
-// said is the most telling text of a failure.
-func (e event) said() string {
-	message, stderr := strings.TrimSpace(e.Message), strings.TrimSpace(e.Stderr)
-	if stderr != "" && (message == "" || message == "non-zero return code" || strings.HasPrefix(message, "MODULE FAILURE")) {
-		lines := strings.Split(stderr, "\n")
-		return strings.TrimPrefix(message+": "+lines[len(lines)-1], ": ")
-	}
-	return message
+// end is called when nobody writes any more.
+func (l *listening) end() {
+	_ = l.ours.SetReadDeadline(time.Now().Add(drain)) // something that has hidden from us may hold the other end
+	l.reading.Wait()
+	close(l.done)
+	l.telling.Wait()
+	_ = l.ours.Close() // only read from
 }
 
-// explain says why the playbook did not succeed: which task, on which host, what it
-// said.
-func (l *events) explain(o Options, code int, complaint string) string {
-	counted := map[string]bool{}
-	for _, r := range l.recap {
-		if r.Failed > 0 || r.Unreachable > 0 {
-			counted[r.Host] = true
+func (r *results) read(from io.Reader) {
+	lines := bufio.NewReaderSize(from, 64<<10)
+	for {
+		line, err := readLine(lines)
+		if e, ok := readEvent(line); ok {
+			r.take(e)
+		}
+		if err != nil {
+			return // the end of the pipe
 		}
 	}
-	var bad []event
-	for _, e := range l.failed {
-		// A failure that the playbook rescued is not counted in the recap.
-		if len(l.recap) == 0 || counted[e.Host] {
-			bad = append(bad, e)
-		}
-	}
-	if len(bad) == 0 {
-		if complaint != "" {
-			return fmt.Sprintf("the playbook %s cannot be run: %s", o.Provision.Playbook, complaint)
-		}
-		return fmt.Sprintf("the playbook %s failed (ansible-playbook ended with exit %d); the log says more", o.Provision.Playbook, code)
-	}
-	slices.SortFunc(bad, func(a, b event) int { return cmp.Compare(a.Host, b.Host) })
-	var b strings.Builder
-	for i, e := range bad {
-		const most = 5
-		if i == most {
-			fmt.Fprintf(&b, "; and %d more hosts", len(bad)-most)
-			break
-		}
-		if i > 0 {
-			b.WriteString("; ")
-		}
-		b.WriteString(l.sentence(o, e))
-	}
-	return b.String()
 }
 
-func (l *events) sentence(o Options, e event) string {
-	why := e.said()
-	switch e.Event {
-	case "silent":
-		return fmt.Sprintf("host %s did not let Ansible in within %s: %s", e.Host, cmp.Or(o.Provision.Within, defaultWithin.String()), why)
-	case "unreachable":
-		return fmt.Sprintf("host %s was unreachable at task %q%s: %s", e.Host, e.Task, place(o.Tree, e.Path), why)
+// readLine returns the next line, or nothing of one that is too long.
+func readLine(from *bufio.Reader) (line []byte, err error) {
+	long := false
+	for {
+		part, err := from.ReadSlice('\n')
+		if long = long || len(line)+len(part) > maxEvent; long {
+			line = nil
+		} else {
+			line = append(line, part...)
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return bytes.TrimSpace(line), err
+		}
 	}
-	if items := l.items[e.Host+"\x00"+e.Task]; len(items) > 0 {
-		why = strings.Join(items[:min(3, len(items))], "; ")
-	}
-	return fmt.Sprintf("task %q%s failed on host %s: %s", e.Task, place(o.Tree, e.Path), e.Host, why)
 }
 
-// place is the file and line of a task inside of the repository.
-func place(tree, path string) string {
-	rel, err := filepath.Rel(tree, path)
-	if path == "" || err != nil || !filepath.IsLocal(rel) {
-		return ""
+// tell calls progress with what is news, until done.
+func (r *results) tell(progress func([]wire.HostResult), done <-chan struct{}) {
+	tick := time.NewTicker(progressEvery)
+	defer tick.Stop()
+	told := 0
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+		}
+		if now, seen := r.news(); seen != told {
+			told = seen
+			progress(now)
+		}
 	}
-	return " (" + filepath.ToSlash(rel) + ")"
+}
+
+func (r *results) news() ([]wire.HostResult, int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.hostResults(), r.seen
 }

@@ -7,9 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/terrace-cd/terrace/internal/core"
-	"github.com/terrace-cd/terrace/internal/wire"
 )
 
 // staticInventory turns Ansible's dynamic form (--list with _meta.hostvars) into the
@@ -64,29 +61,6 @@ func staticInventory(list json.RawMessage) ([]byte, error) {
 		hosts[host] = data(vars)
 	}
 	return json.Marshal(map[string]any{"all": all})
-}
-
-// extraVariables is what -e gets: the block's variables, and its secrets but the key by
-// their names in lower case.
-func extraVariables(p wire.Provision, secrets map[string]string) ([]byte, error) {
-	vars := map[string]any{}
-	for name, text := range p.Variables {
-		var value any
-		if err := decode(text, &value); err != nil {
-			return nil, core.Errorf(core.Invalid, "the variable %s for Ansible cannot be read: %w", name, err)
-		}
-		vars[name] = data(value)
-	}
-	for _, name := range p.Secrets {
-		value, ok := secrets[name]
-		if !ok {
-			return nil, &Failed{fmt.Sprintf("the ansible block names the secret %s, which the environment does not have; list it in the environment's secrets and set it with: terrace secret set", name)}
-		}
-		if name != KeySecret {
-			vars[strings.ToLower(name)] = data(value)
-		}
-	}
-	return json.Marshal(vars)
 }
 
 func decode(text json.RawMessage, out any) error {
