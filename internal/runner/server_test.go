@@ -36,6 +36,7 @@ type server struct {
 	refuse map[string]*client.Error // by call
 
 	planned   wire.Planned
+	looked    wire.Looked
 	finished  *wire.Finish
 	state     []byte
 	lock      string
@@ -101,7 +102,7 @@ func (s *server) handler() http.Handler {
 			} else {
 				answer, err = f(body)
 			}
-			if name != "heartbeat" && name != "logs" {
+			if name != "heartbeat" && name != "logs" && name != "hosts" {
 				call := name
 				if name == "phase" {
 					call += " " + s.status(body)
@@ -136,6 +137,10 @@ func (s *server) handler() http.Handler {
 	})
 	report("applied", func([]byte) (any, error) { return s.after, nil })
 	report("provisioned", func([]byte) (any, error) { return s.then, nil })
+	report("hosts", func([]byte) (any, error) { return nothing, nil })
+	report("looked", func(body []byte) (any, error) {
+		return nothing, json.Unmarshal(body, &s.looked)
+	})
 	report("recovered", func(body []byte) (any, error) {
 		s.recovered = body
 		return nothing, nil

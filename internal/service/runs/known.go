@@ -11,8 +11,8 @@ import (
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
-// KnownHosts lists the hosts of an instance, by name: those of the release that is there, and
-// what is known beside them.
+// KnownHosts lists the hosts of an instance, by name: those of the release that Ansible worked
+// for last, and what is known beside them.
 func (s *Service) KnownHosts(ctx context.Context, project, stack, environment string) ([]wire.Host, error) {
 	var p core.Project
 	var known []core.Host
@@ -29,6 +29,15 @@ func (s *Service) KnownHosts(ctx context.Context, project, stack, environment st
 			return core.Errorf(core.NotFound, "nothing was applied at %s yet, so it has no hosts", core.InstanceName(stack, environment))
 		}
 		if release, err = tx.Release(project, instance.Commit); err != nil {
+			return err
+		}
+		// A release that changed no infrastructure is there when Ansible began to work for it,
+		// also where that did not end well.
+		last, err := tx.Run(instance.Run)
+		if err == nil && last.Kind == core.KindDeploy && last.ProvisionDigest != "" {
+			release, err = tx.Release(project, last.Release.Commit)
+		}
+		if err != nil && core.CodeOf(err) != core.NotFound {
 			return err
 		}
 		known, err = tx.Hosts(project, stack, environment)
