@@ -7,7 +7,7 @@ import (
 	"io/fs"
 )
 
-//go:embed shop bluegreen
+//go:embed shop bluegreen image
 var all embed.FS
 
 // Shop returns the files of the shop's repository: a network, a database, and web
@@ -17,6 +17,10 @@ func Shop() fs.FS { return folder("shop") }
 // BlueGreen returns the files of a repository whose servers are replaced without a request
 // that fails, in a canary before production.
 func BlueGreen() fs.FS { return folder("bluegreen") }
+
+// Image returns the files of a repository whose servers are made from an image that is built
+// once for all environments.
+func Image() fs.FS { return folder("image") }
 
 func folder(name string) fs.FS {
 	files, err := fs.Sub(all, name)

@@ -42,6 +42,16 @@ func TestShopIsValid(t *testing.T) {
 	}
 }
 
+func TestOthersAreValid(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"bluegreen", "image"} {
+		tree := config.Dir(name)
+		if _, diags := config.Load(tree, "."); len(diags) > 0 {
+			t.Error(config.Render(diags, tree, false))
+		}
+	}
+}
+
 // TestShopByHand does what Terrace does, with the engine and Ansible alone: a
 // repository that it promotes works without it, too.
 func TestShopByHand(t *testing.T) {

@@ -66,7 +66,7 @@ func newRoot(version string) *cobra.Command {
 		&cobra.Group{ID: "act", Title: "Act:"}, &cobra.Group{ID: "admin", Title: "Administer:"})
 	groups := map[string][]*cobra.Command{
 		"begin": {newInitCommand(), newValidateCommand(), newFmtCommand(), newServerCommand(s), newDemoCommand(s), newLoginCommand(s), newBrowseCommand(s), newProjectCommand(s)},
-		"look":  {newStatusCommand(s), newParityCommand(s), newDriftCommand(s), newVerifyCommand(s), newRunCommand(s), newVariablesCommand(s), newModulesCommand(s), newInventoryCommand(s), newHostsCommand(s), newEventsCommand(s)},
+		"look":  {newStatusCommand(s), newParityCommand(s), newDriftCommand(s), newVerifyCommand(s), newRunCommand(s), newVariablesCommand(s), newModulesCommand(s), newImageCommand(s), newInventoryCommand(s), newHostsCommand(s), newEventsCommand(s)},
 		"act":   {newRolloutCommand(s), newSandboxCommand(s), newPreviewCommand(s), newRollbackCommand(s), newApproveCommand(s), newRejectCommand(s), newPromoteCommand(s), newHoldCommand(s), newUnholdCommand(s), newFreezeCommand(s), newUnfreezeCommand(s), newExceptCommand(s), newReplaceCommand(s)},
 		"admin": {newStateCommand(s), newSecretCommand(s), newModuleCommand(s), newGuardrailsCommand(s), newTokenCommand(s), newKeyCommand(s), newAdminCommand(s)},
 	}

@@ -69,7 +69,7 @@ func table(w io.Writer, header []string, rows [][]string) {
 var colours = map[string]string{
 	"succeeded": "32", "up_to_date": "32", "running": "34", "baking": "34", "waiting": "33", "behind": "33", "held": "33", "awaiting_approval": "33",
 	"failed": "31", "errored": "31", "unknown": "35", "cancelled": "90", "superseded": "90", "never": "90",
-	"queued": "34", "preparing": "34", "planning": "34", "checking": "34", "applying": "34", "provisioning": "34", "verifying": "34",
+	"queued": "34", "preparing": "34", "planning": "34", "checking": "34", "applying": "34", "provisioning": "34", "verifying": "34", "building": "34",
 }
 
 func paint(header bool, cell string) string {

@@ -261,7 +261,7 @@ func stuck(ro wire.Rollout) bool {
 func working(ro wire.Rollout) bool {
 	for _, r := range ro.Runs {
 		switch r.Status {
-		case "queued", "preparing", "planning", "checking", "applying", "provisioning", "verifying":
+		case "queued", "preparing", "planning", "checking", "applying", "provisioning", "verifying", "building":
 			return true
 		}
 	}

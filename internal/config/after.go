@@ -73,7 +73,7 @@ func (c *Config) follow(name, env string, s Scope, own Own, failed string, f fun
 	}
 	var ps problems
 	mine := withNulls(own.Outputs, p)
-	f(&evaluation{problems: &ps, where: instance(st, e), ctx: c.context(e, s, outputs, mine)}, st, p)
+	f(&evaluation{problems: &ps, where: instance(st, e), ctx: c.context(st, e, s, outputs, mine)}, st, p)
 	seen := append(slices.Collect(maps.Values(outputs)), mine)
 	for _, r := range own.Resources {
 		seen = append(seen, r.Value)

@@ -26,7 +26,7 @@ func (c *Config) BeforeChange(stack, env string, s Scope, own map[string]cty.Val
 	}
 	var ps problems
 	mine := withNulls(own, p)
-	ev := &evaluation{problems: &ps, where: instance(st, e), ctx: c.context(e, s, outputs, mine)}
+	ev := &evaluation{problems: &ps, where: instance(st, e), ctx: c.context(st, e, s, outputs, mine)}
 	hook := &Hook{Command: ev.command(st.beforeChange.body), Within: st.beforeChange.within}
 	seen := append(slices.Collect(maps.Values(outputs)), mine)
 	return hook, c.failed(&ps, instance(st, e)+": its before_change cannot be evaluated", seen)

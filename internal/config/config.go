@@ -16,8 +16,9 @@ type Config struct {
 	// Environments are in promotion order: each after those it names in After,
 	// otherwise as they are written.
 	Environments []Environment
-	// Stacks are sorted by name.
+	// Stacks are sorted by name, and so are Images.
 	Stacks []Stack
+	Images []Image
 
 	loaded
 }
@@ -115,6 +116,7 @@ type Instance struct {
 	Stack     string
 	Path      string
 	DependsOn []string // stacks whose outputs it uses
+	Images    []string // that it uses, sorted
 	Reads     []string // globs
 	VarFiles  []string // in order of precedence, the last one wins
 
@@ -135,6 +137,9 @@ type Scope struct {
 	// Outputs returns the outputs of another stack in the same environment, and false
 	// when it has none yet because it was never applied there.
 	Outputs func(stack string) (map[string]cty.Value, bool)
+	// Image returns what the command of an image told when the image was built, and false
+	// while it is not. nil: none is.
+	Image func(name string) (id string, ok bool)
 }
 
 // Sandbox names the sandbox that an evaluation is for.

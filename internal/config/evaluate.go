@@ -120,14 +120,15 @@ func (ev *evaluation) object(b body, name string) (attrs map[string]cty.Value, w
 }
 
 // scoped returns what the expressions of a stack see. stacks and own are objects of
-// outputs.
-func scoped(parent *hcl.EvalContext, e *environment, release, sandbox cty.Value, stacks map[string]cty.Value, own cty.Value) *hcl.EvalContext {
+// outputs, images the ids of images.
+func scoped(parent *hcl.EvalContext, e *environment, release, sandbox cty.Value, stacks map[string]cty.Value, images, own cty.Value) *hcl.EvalContext {
 	ctx := parent.NewChild()
 	ctx.Variables = map[string]cty.Value{
 		"environment": environmentValue(&e.Environment),
 		"release":     release,
 		"sandbox":     sandbox,
 		"stack":       cty.ObjectVal(stacks),
+		"image":       images,
 	}
 	if own != cty.NilVal {
 		ctx.Variables["output"] = own
@@ -152,7 +153,7 @@ func (l *load) atLoad(st *stack, e *environment, own cty.Value) *evaluation {
 		stacks[name] = declaredOutputs(l.stacks[name].place(e), outputs)
 	}
 	return &evaluation{problems: &l.problems, where: instance(st, e),
-		ctx: scoped(l.ctx, e, unknownRelease, noSandbox, stacks, own)}
+		ctx: scoped(l.ctx, e, unknownRelease, noSandbox, stacks, st.imageValues(unknownImage), own)}
 }
 
 func (st *stack) place(e *environment) *place {

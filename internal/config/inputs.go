@@ -50,7 +50,7 @@ func (c *Config) Inputs(stack, env string, s Scope) (Inputs, error) {
 			}
 		}
 		var ps problems
-		ev := &evaluation{problems: &ps, where: instance(st, e), ctx: c.context(e, s, outputs, cty.NilVal)}
+		ev := &evaluation{problems: &ps, where: instance(st, e), ctx: c.context(st, e, s, outputs, cty.NilVal)}
 		own, _ := ev.object(st.body, "inputs")
 		if err := c.failed(&ps, instance(st, e)+": its inputs cannot be evaluated", slices.Collect(maps.Values(outputs))); err != nil {
 			return Inputs{}, err
@@ -127,8 +127,12 @@ func marshal(v cty.Value) (json.RawMessage, error) {
 	return ctyjson.Marshal(v, v.Type())
 }
 
-// upstream reads the outputs of the stacks that uses name.
+// upstream reads the outputs of the stacks that uses name. Nothing of a stack is evaluated
+// before its images are built.
 func (c *Config) upstream(st *stack, e *environment, s Scope, uses []use) (map[string]cty.Value, error) {
+	if err := st.built(e, s); err != nil {
+		return nil, err
+	}
 	out := map[string]cty.Value{}
 	for _, u := range uses {
 		if _, ok := out[u.stack]; ok {
@@ -166,13 +170,17 @@ func withNulls(values map[string]cty.Value, p *place) cty.Value {
 }
 
 // context is what expressions see once a release is known.
-func (c *Config) context(e *environment, s Scope, outputs map[string]cty.Value, own cty.Value) *hcl.EvalContext {
+func (c *Config) context(st *stack, e *environment, s Scope, outputs map[string]cty.Value, own cty.Value) *hcl.EvalContext {
 	release := cty.ObjectVal(map[string]cty.Value{"commit": cty.StringVal(s.Commit), "number": cty.NumberIntVal(s.Number)})
 	sandbox := noSandbox
 	if s.Sandbox != nil {
 		sandbox = cty.ObjectVal(map[string]cty.Value{"name": cty.StringVal(s.Sandbox.Name), "owner": cty.StringVal(s.Sandbox.Owner)})
 	}
-	return scoped(c.ctx, e, release, sandbox, outputs, own)
+	images := st.imageValues(func(name string) cty.Value {
+		id, _ := s.Image(name) // see built
+		return cty.StringVal(id)
+	})
+	return scoped(c.ctx, e, release, sandbox, outputs, images, own)
 }
 
 // failed makes an Invalid error of problems, nil when there are none. Sensitive texts

@@ -43,6 +43,7 @@ type load struct {
 	sharedPlaces map[string]hcl.Range
 	parity       body // of the project
 	envs         []*environment
+	images       map[string]*image
 	stacks       map[string]*stack
 	names        []string // of stacks, sorted
 	cfg          *Config
@@ -86,8 +87,10 @@ func (l *Loader) Load(tree Tree, root string) (*Config, hcl.Diagnostics) {
 	}
 	ld.policies()
 	ld.secretFiles()
+	ld.imageBlocks(top)
 	ld.stackBlocks(top)
 	ld.stackOrder()
+	ld.imageOrder()
 	ld.places()
 	ld.modules()
 	ld.backends()
@@ -143,6 +146,9 @@ func (l *load) finish() {
 	}
 	for _, name := range l.names {
 		l.cfg.Stacks = append(l.cfg.Stacks, l.stacks[name].Stack)
+	}
+	for _, name := range sortedKeys(l.images) {
+		l.cfg.Images = append(l.cfg.Images, l.images[name].Image)
 	}
 	l.cfg.order = dependencyOrder(l.names, func(name string) []string { return l.stacks[name].dependsOn })
 }

@@ -80,7 +80,7 @@ func (l *load) checkFileReferences(st *stack) {
 // module is not there.
 func (l *load) place(st *stack, e *environment) *place {
 	ev := &evaluation{problems: &l.problems, where: instance(st, e), ctx: l.context(e)}
-	p := &place{instance: Instance{Stack: st.Name, Path: st.found, DependsOn: st.dependsOn, HasVerify: len(st.verify) > 0, HasAnsible: st.ansible != nil, Selects: st.ansible.selects()}}
+	p := &place{instance: Instance{Stack: st.Name, Path: st.found, DependsOn: st.dependsOn, Images: st.images, HasVerify: len(st.verify) > 0, HasAnsible: st.ansible != nil, Selects: st.ansible.selects()}}
 	p.instance.ChecksHosts = st.ansible != nil && st.ansible.check
 	if st.body.has("path") {
 		p.instance.Path = l.modulePath(ev, st)

@@ -38,6 +38,7 @@ var strangers = map[string]string{
 	"self":    "It is the resource that an inventory block of ansible makes a host of.", "resource": "It is the resource that an inventory block of ansible makes a host of.",
 	"outputs": "Did you mean output.NAME (this stack's own) or stack.NAME.OUTPUT?",
 	"stacks":  "Did you mean stack.NAME.OUTPUT?",
+	"images":  "Did you mean image.NAME.id?",
 }
 
 // references checks what an expression refers to, as far as that can be known without
@@ -67,6 +68,9 @@ func (p *problems) references(expr hclsyntax.Expression, attr string, sees []str
 			if u, ok := p.stackUse(t); ok {
 				uses = append(uses, u)
 			}
+		}
+		if root == "image" {
+			p.imageUse(t)
 		}
 	}
 	return uses

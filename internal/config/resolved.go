@@ -98,7 +98,7 @@ func (c *Config) resolvedInputs(out map[string]Resolved, st *stack, e *environme
 		return err
 	}
 	var ps problems
-	ev := &evaluation{problems: &ps, where: instance(st, e), ctx: c.context(e, s, outputs, cty.NilVal)}
+	ev := &evaluation{problems: &ps, where: instance(st, e), ctx: c.context(st, e, s, outputs, cty.NilVal)}
 	own, _ := ev.object(st.body, "inputs")
 	if err := c.failed(&ps, instance(st, e)+": its inputs cannot be evaluated", slices.Collect(maps.Values(outputs))); err != nil {
 		return err

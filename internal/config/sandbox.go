@@ -30,7 +30,7 @@ func (c *Config) InSandbox(s core.Sandbox) (*Config, error) {
 	if e.Variables = cty.EmptyObjectVal; len(e.values) > 0 {
 		e.Variables = cty.ObjectVal(e.values)
 	}
-	out := &Config{Project: c.Project, Environments: []Environment{e.Environment}, loaded: c.loaded}
+	out := &Config{Project: c.Project, Environments: []Environment{e.Environment}, Images: c.Images, loaded: c.loaded}
 	// A backend of the stack's own would be the base's.
 	out.Project.Parity, out.Project.State = ParityRules{}, "terrace"
 	out.envs = map[string]*environment{s.Name: &e}

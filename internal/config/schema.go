@@ -51,12 +51,12 @@ var (
 	seesEnvironment = []string{"environment"}
 	seesBackend     = []string{"environment", "stack"}
 	seesPlace       = []string{"project", "environment"}
-	seesInputs      = []string{"environment", "release", "sandbox", "stack"}
-	seesAfter       = []string{"environment", "release", "sandbox", "stack", "output"}
-	seesHost        = []string{"environment", "release", "sandbox", "stack", "output", "self", "resource"}
+	seesInputs      = []string{"environment", "release", "sandbox", "stack", "image"}
+	seesAfter       = []string{"environment", "release", "sandbox", "stack", "image", "output"}
+	seesHost        = []string{"environment", "release", "sandbox", "stack", "image", "output", "self", "resource"}
 )
 
-var fileSchema = &blockSchema{Blocks: []*blockSchema{projectSchema, environmentSchema, stackSchema}}
+var fileSchema = &blockSchema{Blocks: []*blockSchema{projectSchema, environmentSchema, imageSchema, stackSchema}}
 
 var projectSchema = &blockSchema{
 	Type: "project", Label: "the project",
@@ -142,6 +142,19 @@ var freezeSchema = &blockSchema{
 	},
 }
 
+var imageSchema = &blockSchema{
+	Type: "image", Label: "the image", Many: true,
+	Doc: "Something that is built once, before what uses it is planned, and is the same in every environment: a machine image, a container, an archive. `image.NAME.id` is what its command told. It is built anew when `command`, the program, `reads`, `variables`, `environment` or the names in `secrets` change. See [images](../how-to/images.md).",
+	Attrs: []attrSchema{
+		{Name: "command", Type: "list of strings", Required: true, Doc: "The command and its arguments, without a shell, in the folder of terrace.hcl. The last line of its standard output that is not empty is the image's id. A program of the repository, for example `\"scripts/image.sh\"`, is among what the image is made of."},
+		{Name: "reads", Type: "list of globs", Default: "[]", Doc: "The files that go into the image, relative to terrace.hcl. Each pattern has to match one."},
+		{Name: "variables", Type: "object", Default: "{}", Doc: "Environment variables of the command, under these names."},
+		{Name: "environment", Type: "environment", Doc: "Whose secrets the command gets. A release has to come through it to reach every environment that uses the image."},
+		{Name: "secrets", Type: "list of names", Default: "[]", Doc: "Secrets of that environment that the command gets, as environment variables. Their values are no part of the image."},
+		{Name: "within", Type: "duration", Default: `"30m"`, Doc: "How long the command may take."},
+	},
+}
+
 var stackSchema = &blockSchema{
 	Type: "stack", Label: "the stack", Many: true,
 	Doc: "Settings of a stack. A stack that needs none has no block: it is discovered.",
@@ -150,7 +163,7 @@ var stackSchema = &blockSchema{
 		{Name: "environments", Type: "list of environments", Default: "all", Doc: "Where it is deployed."},
 		{Name: "moved_from", Type: "string", Doc: "The name that the stack had before. Where the old one has a state and this one has none, the state becomes this one's, and the first plan has to change nothing that exists. Leave it until the release has been everywhere."},
 		{Name: "var_files", Type: "list of paths", Default: "[]", Sees: seesEnvironment, Doc: "`.tfvars` or `.tfvars.json` files, relative to terrace.hcl. The last one wins."},
-		{Name: "inputs", Type: "object", Default: "{}", Sees: seesInputs, Doc: "Variables of the stack. `stack.NAME.OUTPUT` is an output of another stack in the same environment, which is also what makes this stack depend on that one."},
+		{Name: "inputs", Type: "object", Default: "{}", Sees: seesInputs, Doc: "Variables of the stack. `stack.NAME.OUTPUT` is an output of another stack in the same environment, which is also what makes this stack depend on that one; `image.NAME.id` is an image, which is built first."},
 		{Name: "backend", Type: "object", Default: "{}", Sees: seesBackend, Doc: "Settings that complete the stack's own backend block, with `state = \"stack\"`. Each wins over the project's of the same name; `null` removes it."},
 		{Name: "reads", Type: "list of globs", Default: "[]", Sees: seesEnvironment, Doc: "Further files that the stack reads, relative to terrace.hcl, where Terrace cannot see it in the code."},
 		{Name: "immutable", Type: "list of addresses", Default: "[]", Doc: "Resources that are replaced, never updated in place, for example `\"democloud_server.*\"`."},

@@ -65,7 +65,7 @@ func (c *Config) afterSettings(s *settings, st *stack, e *environment, p *place)
 	for _, name := range st.dependsOn {
 		unknown[name] = cty.DynamicVal
 	}
-	ctx := scoped(&hcl.EvalContext{Functions: fns}, e, unknownRelease, noSandbox, unknown, cty.DynamicVal)
+	ctx := scoped(&hcl.EvalContext{Functions: fns}, e, unknownRelease, noSandbox, unknown, st.imageValues(unknownImage), cty.DynamicVal)
 	ctx.Variables["self"], ctx.Variables["resource"] = cty.DynamicVal, cty.DynamicVal
 	add := func(b body, labels ...string) {
 		s.After = append(s.After, b.schema.Type+" "+strings.Join(labels, " "))

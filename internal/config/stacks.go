@@ -30,6 +30,7 @@ type stack struct {
 	inputUses    []use
 	uses         []use
 	dependsOn    []string
+	images       []string // that it uses
 }
 
 type ansibleBlock struct {
@@ -277,9 +278,11 @@ func (l *load) stackOrder() {
 		if e := st.body.expr("inputs"); e != nil {
 			st.inputUses = l.usesOf(st, e, "inputs", seesInputs)
 			st.uses = slices.Clone(st.inputUses)
+			l.imageUses(st, e)
 		}
 		for _, a := range st.after() {
 			st.uses = append(st.uses, l.usesOf(st, a.expr, a.name, a.sees)...)
+			l.imageUses(st, a.expr)
 		}
 		for _, u := range st.uses {
 			if !slices.Contains(st.dependsOn, u.stack) {

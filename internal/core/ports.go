@@ -41,6 +41,7 @@ type Tx interface {
 	Hosts
 	Previews
 	Modules
+	Images
 	Tokens
 	Events
 	Logs

@@ -26,6 +26,8 @@ const (
 	RunProvisioning RunStatus = "provisioning"
 	// RunVerifying: the checks that the stack's owner wrote are asked.
 	RunVerifying RunStatus = "verifying"
+	// RunBuilding: the command of an image runs.
+	RunBuilding RunStatus = "building"
 	// RunSucceeded: applied, provisioned and verified. Terminal.
 	RunSucceeded RunStatus = "succeeded"
 	// RunFailed: the user's code or infrastructure said no. Terminal.
@@ -52,6 +54,7 @@ const (
 	KindPreview RunKind = "preview"
 	KindDrift   RunKind = "drift"
 	KindSandbox RunKind = "sandbox"
+	KindImage   RunKind = "image" // builds an image, and works on no instance
 )
 
 // OnlyLooks reports whether a run of kind k changes neither infrastructure nor state, so
@@ -81,6 +84,7 @@ var transitions = map[RunStatus]map[RunStatus]Actor{
 		RunQueued:     ByExecutor, // runner lost before anything was changed: again
 		RunPlanning:   ByRunner,
 		RunVerifying:  ByRunner, // kind verify
+		RunBuilding:   ByRunner, // kind image
 		RunFailed:     ByRunner,
 		RunErrored:    ByRunner | ByExecutor,
 		RunCancelled:  ByRunner | ByExecutor,
@@ -134,6 +138,13 @@ var transitions = map[RunStatus]map[RunStatus]Actor{
 		RunErrored:   ByRunner | ByExecutor, // nothing is changed by looking
 		RunCancelled: ByRunner | ByExecutor,
 	},
+	RunBuilding: {
+		RunSucceeded:  ByRunner,
+		RunFailed:     ByRunner,
+		RunErrored:    ByRunner | ByExecutor, // no environment is changed; the command is not repeated by itself
+		RunCancelled:  ByRunner | ByExecutor,
+		RunSuperseded: ByRunner | ByReconciler,
+	},
 }
 
 // CanMove reports whether who may move a run from one status to another.
@@ -153,7 +164,7 @@ func (s RunStatus) Terminal() bool { return s != "" && transitions[s] == nil }
 // Active reports whether a runner process may exist for a run in s.
 func (s RunStatus) Active() bool {
 	switch s {
-	case RunPreparing, RunPlanning, RunChecking, RunApplying, RunProvisioning, RunVerifying:
+	case RunPreparing, RunPlanning, RunChecking, RunApplying, RunProvisioning, RunVerifying, RunBuilding:
 		return true
 	}
 	return false
@@ -165,7 +176,7 @@ func (s RunStatus) Changing() bool { return s == RunApplying || s == RunProvisio
 // Supersedable reports whether a newer release may still take the run's place.
 func (s RunStatus) Supersedable() bool {
 	switch s {
-	case RunQueued, RunPreparing, RunPlanning, RunChecking, RunAwaitingApproval:
+	case RunQueued, RunPreparing, RunPlanning, RunChecking, RunAwaitingApproval, RunBuilding:
 		return true
 	}
 	return false
@@ -175,7 +186,7 @@ func (s RunStatus) Supersedable() bool {
 func RunStatuses() []RunStatus {
 	return []RunStatus{
 		RunQueued, RunPreparing, RunPlanning, RunChecking, RunAwaitingApproval, RunApplying, RunProvisioning,
-		RunVerifying, RunSucceeded, RunFailed, RunErrored, RunCancelled, RunSuperseded, RunUnknown,
+		RunVerifying, RunBuilding, RunSucceeded, RunFailed, RunErrored, RunCancelled, RunSuperseded, RunUnknown,
 	}
 }
 
@@ -266,6 +277,14 @@ func (r Run) Watches() bool { return r.Kind == KindVerify && r.Stage != "" }
 // Binding is what an approval of the run's plan is for.
 func (r Run) Binding() Binding {
 	return Binding{Release: r.Release.Number, Environment: r.Environment, Plan: r.PlanDigest, State: r.PlanState, Guardrails: r.Guardrails}
+}
+
+// Image is the name of the image that the run builds, "" for others.
+func (r Run) Image() string {
+	if r.Kind != KindImage {
+		return ""
+	}
+	return ImageOf(r.Stack)
 }
 
 // Instance returns the run's stack@environment.

@@ -107,7 +107,7 @@ type ending struct {
 	how string
 }
 
-var working = []core.RunStatus{core.RunQueued, core.RunPreparing, core.RunPlanning, core.RunChecking, core.RunApplying, core.RunProvisioning, core.RunVerifying}
+var working = []core.RunStatus{core.RunQueued, core.RunPreparing, core.RunPlanning, core.RunChecking, core.RunApplying, core.RunProvisioning, core.RunVerifying, core.RunBuilding}
 
 func (e *Executor) init() {
 	e.once.Do(func() { e.started, e.wake = map[Attempt]core.Run{}, make(chan struct{}, 1) })

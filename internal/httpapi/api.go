@@ -257,6 +257,7 @@ func (a *API) routes(r *routes) {
 	a.sandboxRoutes(r)
 	a.previewRoutes(r)
 	a.moduleRoutes(r)
+	a.imageRoutes(r)
 	a.rollbackRoutes(r)
 	a.exceptionRoutes(r)
 	a.replacementRoutes(r)

@@ -142,7 +142,7 @@ func (a *API) runRoutes(r *routes) {
 	type list struct {
 		ProjectPath
 		Environment string `query:"environment" maxLength:"63"`
-		Stack       string `query:"stack" maxLength:"63"`
+		Stack       string `query:"stack" maxLength:"70"`
 		Rollout     string `query:"rollout" maxLength:"64"`
 		Limit       int    `query:"limit" minimum:"1" maximum:"10000" default:"100"`
 	}

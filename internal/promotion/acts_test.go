@@ -175,6 +175,9 @@ func (w *world) start(d Start, fresh bool) bool {
 		if r.Stack == d.Stack && r.Environment == env && (r.Kind == d.Kind || !r.Kind.OnlyLooks() && !d.Kind.OnlyLooks()) {
 			return false
 		}
+		if r.Kind == core.KindImage && d.Kind == core.KindImage && w.imageOf(r) == w.releases[ro.Release.Number-1].image {
+			return false // another stage builds it
+		}
 		if r.Stage == d.Stage && r.Kind != core.KindVerify && r.Status != core.RunAwaitingApproval {
 			busy++
 		}
@@ -187,6 +190,12 @@ func (w *world) start(d Start, fresh bool) bool {
 		if d.Kind == core.KindDestroy && c.stacks[stack] != 0 && thing == w.instance(d.Stack, env).thing {
 			w.t.Fatalf("rule 27: %s@%s is destroyed, which is %s of release %d", d.Stack, env, stack, ro.Release.Number)
 		}
+	}
+	if d.Kind == core.KindImage && w.built[c.image] {
+		if fresh {
+			w.t.Fatalf("the image %d is built again by %s", c.image, st.ID)
+		}
+		return false
 	}
 	switch d.Kind {
 	case core.KindVerify:
@@ -206,6 +215,9 @@ func (w *world) start(d Start, fresh bool) bool {
 		}
 		if fresh && w.parallel > 0 && busy >= w.parallel {
 			w.t.Fatalf("rule 10: run %d of %d at a time", busy+1, w.parallel)
+		}
+		if usesImage(d.Stack) && d.Kind == core.KindDeploy && c.image != 0 && !w.built[c.image] {
+			w.t.Fatalf("rule 10: a %s run was started on %s@%s before its image %d is built", d.Kind, d.Stack, env, c.image)
 		}
 		for stack, version := range c.stacks {
 			needed := d.Kind == core.KindDestroy || slices.Contains(upstreams[d.Stack], stack)

@@ -10,7 +10,7 @@ import (
 // beginning of the list leaves a state from which the rest, or something better, is
 // decided again; when nothing is left to do the list is empty.
 func Decide(s Snapshot, now time.Time) []Decision {
-	d := decider{Snapshot: s, now: now}
+	d := decider{Snapshot: s, now: now, building: map[string]bool{}}
 	for i := range d.Rollouts {
 		d.sweep(&d.Rollouts[i])
 	}
@@ -45,6 +45,8 @@ type decider struct {
 	Snapshot
 	now time.Time
 	out []Decision
+	// building are the images that are begun, by digest: each once, whoever wants it.
+	building map[string]bool
 	// admits come before all others: their gates were seen open in this very snapshot,
 	// and a stage that succeeds further down the list may close one (rule 5).
 	admits []Decision

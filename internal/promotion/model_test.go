@@ -52,6 +52,7 @@ func TestModel(t *testing.T) {
 					"repair":                  w.repair,
 					"repair, and go on":       func(t *rapid.T) { w.repair(t); w.reconcile(); w.work(t); w.reconcile() },
 					"looks end":               w.looksEnd,
+					"forget images":           func(*rapid.T) { w.forgetImages() },
 					"vote, and meddle":        w.meddleAround,
 					"force-push":              func(*rapid.T) { w.stopped = "commit1 was removed" },
 					"acknowledge the force":   func(*rapid.T) { w.stopped = "" },
@@ -72,7 +73,7 @@ func (w *world) commit(t *rapid.T) {
 	c.author = rapid.SampledFrom(people).Draw(t, "author")
 	if n := len(w.releases); n > 0 {
 		last := w.releases[n-1]
-		c.stacks, c.things, c.before = maps.Clone(last.stacks), maps.Clone(last.things), last.before
+		c.stacks, c.things, c.before, c.image = maps.Clone(last.stacks), maps.Clone(last.things), last.before, last.image
 	}
 	number := len(w.releases) + 2 // a version that no other release has
 	w.rename(t, &c, number)
@@ -98,6 +99,7 @@ func (w *world) commit(t *rapid.T) {
 			w.dropped = w.dropped || stack == "web"
 		}
 	}
+	w.drawImage(t, &c, number)
 	c.Barrier = rapid.IntRange(0, 7).Draw(t, "barrier") == 7
 	if rapid.IntRange(0, 11).Draw(t, "invalid") == 11 {
 		c.Invalid = "terrace.hcl:1: what is this?"
@@ -270,6 +272,7 @@ func (w *world) invariants() {
 			w.t.Fatalf("%s: release %d is verified and never entered", name, e.Verified)
 		}
 	}
+	w.imagesOnce()
 	busy := map[place2]string{}
 	for _, r := range w.unfinished() {
 		if r.Kind.OnlyLooks() {

@@ -1,6 +1,8 @@
 package promotion
 
 import (
+	"slices"
+
 	"github.com/terrace-cd/terrace/internal/core"
 )
 
@@ -25,6 +27,8 @@ func conditionOf(in Instance) condition {
 	switch {
 	case in.Run != nil && !in.Run.Status.Terminal():
 		return unfinished
+	case in.Image != "" && in.Need == NeedNothing:
+		return done
 	case in.Unknown:
 		return unknown
 	case in.MovesFrom != "":
@@ -34,6 +38,8 @@ func conditionOf(in Instance) condition {
 			return done
 		}
 		return toDo
+	case in.Run.Status == core.RunSucceeded && in.Image != "":
+		return toDo // somebody had it forgotten since
 	case in.Run.Status == core.RunSucceeded:
 		return done
 	case in.Run.Code == core.CodeInconclusive:
@@ -61,6 +67,8 @@ type summary struct {
 	approval     []Instance // all that wait for approvals
 	startable    []Start    // without rollout and stage; before the parallel limit
 	moving       []Instance // those that have to become what they are called first
+	images       int        // those that are not built, and
+	elsewhere    []Instance // of these, those that another stage builds now
 }
 
 func (s *summary) broken() bool {
@@ -98,8 +106,11 @@ func survey(p place) summary {
 			}
 		}
 		if in.Run != nil {
-			s.ran = true
+			s.ran = s.ran || in.Image == ""
 			s.applied = s.applied || in.Run.Applied
+		}
+		if in.Image != "" && c != done {
+			s.images++
 		}
 		switch c {
 		case unknown:
@@ -133,15 +144,21 @@ func survey(p place) summary {
 			continue
 		}
 		kind, ready := core.KindDeploy, in.Need == NeedRun
-		if in.Removed {
+		switch {
+		case in.Removed:
 			kind, ready = core.KindDestroy, s.done == s.others
+		case in.BuiltBy != "":
+			s.elsewhere = append(s.elsewhere, in)
+			continue
+		case in.Image != "":
+			kind = core.KindImage
 		}
 		for _, up := range in.DependsOn {
 			c, here := where[up]
 			ready = ready && (!here || c == done)
 		}
 		if ready {
-			s.startable = append(s.startable, Start{Stack: in.Stack, Kind: kind})
+			s.startable = append(s.startable, Start{Stack: in.Stack, Kind: kind, Image: in.Image})
 		}
 	}
 	return s
@@ -182,6 +199,8 @@ func (d *decider) work(p place) {
 		d.set(p, core.StageRunning, closed...) // what was applying has finished
 	case len(sum.moving) > 0:
 		d.set(p, core.StageRunning, moveWaits(p, sum.moving)...)
+	case len(sum.elsewhere) > 0:
+		d.set(p, core.StageRunning, imageWaits(p, sum.elsewhere)...)
 	case sum.count[toDo] > 0:
 		// Whatever these need is done, yet they cannot be judged: only a snapshot that
 		// is behind says so. The next one knows.
@@ -215,11 +234,46 @@ func (d *decider) start(p place, sum summary) int {
 		if p.st.Parallel > 0 && sum.active+n >= p.st.Parallel {
 			break
 		}
+		if s.Image != "" {
+			if d.building[s.Image] {
+				continue // another stage has just begun
+			}
+			d.building[s.Image] = true
+		}
 		s.Rollout, s.Stage = p.ro.ID, p.st.ID
 		d.add(s)
 		n++
 	}
 	return n
+}
+
+// images has an automatic rollback build what its plans need, before it plans anything. It
+// reports whether that is not over yet, or ended the stage.
+func (d *decider) images(p place, sum summary) bool {
+	if sum.images == 0 {
+		return false
+	}
+	sum.startable = slices.DeleteFunc(sum.startable, func(s Start) bool { return s.Kind != core.KindImage })
+	started, closed := 0, secondPerson(p, d.closed(p))
+	if len(closed) == 0 {
+		started = d.start(p, sum)
+	}
+	switch {
+	case started > 0 || sum.unfinished > 0:
+		d.set(p, core.StageRunning)
+	case sum.broken():
+		d.endStage(p, worst(sum))
+	case len(closed) > 0 && len(sum.startable) > 0:
+		d.set(p, core.StageRunning, closed...)
+	default:
+		d.set(p, core.StageRunning, imageWaits(p, sum.elsewhere)...)
+	}
+	return true
+}
+
+// NotBuilt is what an instance says whose plan needs an image that is not there.
+func NotBuilt(instance, image string) error {
+	return core.Errorf(core.Conflict, "%s waits for the image %s, which is not built. It is planned when that is; nothing has to be done, unless the image failed: terrace run list", instance, image)
 }
 
 // NoOutputs is what an instance says whose plan needs what an upstream has not made yet

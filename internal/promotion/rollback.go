@@ -174,6 +174,9 @@ func (d *decider) looks(p place, sum summary) bool {
 	if sum.unknown != nil || sum.ran {
 		return false
 	}
+	if d.images(p, sum) {
+		return true
+	}
 	if len(sum.moving) > 0 {
 		waits := secondPerson(p, d.closed(p))
 		if len(waits) == 0 && d.move(p, sum) == 0 {

@@ -127,7 +127,7 @@ func (w *world) stays(ro *Rollout, destruction *core.Run) bool {
 
 func onlyPreviews(newest map[string]*core.Run) bool {
 	for _, r := range newest {
-		if r.Kind != core.KindPreview {
+		if r.Kind != core.KindPreview && r.Kind != core.KindImage {
 			return false
 		}
 	}

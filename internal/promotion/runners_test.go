@@ -63,6 +63,10 @@ func (w *world) move(r *core.Run, to core.RunStatus, who core.Actor) {
 
 // settleRun writes what a run's end means for its instance.
 func (w *world) settleRun(r *core.Run) {
+	if r.Kind == core.KindImage {
+		w.settleImage(r)
+		return
+	}
 	in := w.instance(r.Stack, r.Environment)
 	switch {
 	case r.Status == core.RunUnknown:
@@ -114,6 +118,8 @@ func (w *world) step(r *core.Run, o outcome) {
 		}
 	case core.RunVerifying:
 		w.verify(r, o)
+	case core.RunBuilding:
+		w.build(r, o)
 	}
 }
 
@@ -130,6 +136,8 @@ func (w *world) beforeApply(r *core.Run, o outcome) {
 		w.move(r, core.RunQueued, core.ByExecutor)
 	case r.Kind == core.KindVerify:
 		w.move(r, core.RunVerifying, core.ByRunner)
+	case r.Kind == core.KindImage:
+		w.move(r, core.RunBuilding, core.ByRunner)
 	case r.Status != core.RunChecking:
 		w.move(r, next[r.Status], core.ByRunner)
 	case r.Kind == core.KindRecover || r.Kind == core.KindPreview:

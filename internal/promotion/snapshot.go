@@ -111,6 +111,10 @@ type Instance struct {
 	Need      Need
 	// Unknown: the outcome of an earlier run is not known (rule 20).
 	Unknown bool
+	// Image is the digest of an image, which is built before what depends on it is planned; ""
+	// for a stack. It has nothing to do when it was built, by whomever. BuiltBy is the run of
+	// another stage that builds it now, "" for none.
+	Image, BuiltBy string
 	// Removed: the stack left the configuration; it is destroyed after all others (rule 27).
 	Removed bool
 	// MovesFrom is the stack whose state becomes this one's before anything else, "" for
@@ -186,10 +190,11 @@ type Admit struct {
 	Hold *core.Hold
 }
 
-// Start makes a run. Kind is deploy, destroy, verify or preview.
+// Start makes a run. Kind is deploy, destroy, verify, preview or image.
 type Start struct {
 	Rollout, Stage, Stack string
 	Kind                  core.RunKind
+	Image                 string // digest of the image, of kind image
 }
 
 // Move makes an instance that got another name that other one, with its state (rule 27).

@@ -200,6 +200,15 @@ func moveWaits(p place, moving []Instance) (all []core.Wait) {
 	return all
 }
 
+// imageWaits are images that another stage builds.
+func imageWaits(p place, images []Instance) (all []core.Wait) {
+	for _, in := range images {
+		all = append(all, core.Wait{Gate: core.GateRuns, On: p.instance(in), What: fmt.Sprintf("the image %s, which %s builds for another environment", core.ImageOf(in.Stack), in.BuiltBy),
+			OpensBy: "its end"})
+	}
+	return all
+}
+
 // stoppingWait is a stage that somebody cancelled.
 func stoppingWait(p place) core.Wait {
 	return core.Wait{Gate: core.GateRuns, On: p.st.Config.Name, What: "its runs, which were asked to stop", OpensBy: "their end"}

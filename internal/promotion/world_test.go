@@ -19,7 +19,8 @@ type world struct {
 	now time.Time
 
 	releases  []commit
-	rollouts  []*Rollout // all there ever were, in the order in which they were made
+	built     map[int]bool // versions of the image
+	rollouts  []*Rollout   // all there ever were, in the order in which they were made
 	envs      map[string]*core.EnvironmentState
 	instances map[place2]*instance
 	runs      []*core.Run
@@ -54,6 +55,7 @@ type commit struct {
 	core.Release
 	stacks map[string]int // version of each stack's content
 	things map[string]int // what each stack is, whatever it is called
+	image  int            // version of the image that web, or site, uses; 0: none
 	before string         // "web" or "site", whichever the other one is moved from
 	envs   []Environment
 	asks   map[string]*Requirement // by environment
@@ -86,7 +88,7 @@ var allStacks = []string{"network", "db", "web", "site"}
 
 func newWorld(t *rapid.T) *world {
 	w := &world{t: t, now: noon, envs: map[string]*core.EnvironmentState{}, instances: map[place2]*instance{},
-		history: map[string][]int64{}, withdrawn: map[string]bool{}, mustHold: map[string]bool{}, automatic: map[string]int{}, freezes: map[string][]Freeze{}, dead: map[string]bool{}, requester: map[string]string{}}
+		history: map[string][]int64{}, withdrawn: map[string]bool{}, mustHold: map[string]bool{}, automatic: map[string]int{}, freezes: map[string][]Freeze{}, built: map[int]bool{}, dead: map[string]bool{}, requester: map[string]string{}}
 	w.graph = slices.Clone(rapid.SampledFrom(graphs).Draw(t, "graph"))
 	if rapid.IntRange(0, 3).Draw(t, "windows") == 3 {
 		w.graph[len(w.graph)-1].Windows = []Windows{{{From: 6 * hour, To: 18 * hour, Zone: time.UTC}}}
@@ -151,7 +153,7 @@ func (w *world) snapshot() Snapshot {
 				st.Instances = w.view(&r, st)
 				st.Before = w.before(st.Config.Name, ro.Release.Number)
 				for _, x := range w.runsOf(st.ID) {
-					st.Ran, st.Applied = st.Ran || x.Kind != core.KindPreview, st.Applied || x.Applied
+					st.Ran, st.Applied = st.Ran || x.Kind != core.KindPreview && x.Kind != core.KindImage, st.Applied || x.Applied
 				}
 			}
 		}
@@ -170,6 +172,9 @@ func (w *world) view(ro *Rollout, st *Stage) []Instance {
 		w.t.Fatalf("rule 27: both are there: %v", clashes)
 	}
 	moving := map[string]bool{}
+	if w.wantsImage(c) {
+		out = append(out, w.viewImage(c, st))
+	}
 	for _, stack := range allStacks {
 		if c.stacks[stack] == 0 {
 			continue
@@ -181,6 +186,10 @@ func (w *world) view(ro *Rollout, st *Stage) []Instance {
 				in.DependsOn = append(in.DependsOn, up)
 				ready = ready && done[up]
 			}
+		}
+		if w.wantsImage(c) && usesImage(stack) {
+			in.DependsOn = append(in.DependsOn, imageStack)
+			ready = ready && w.built[c.image]
 		}
 		state := w.instance(stack, st.Config.Name)
 		in.Unknown = state.unknown != ""

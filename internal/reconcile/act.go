@@ -176,9 +176,14 @@ func (w *worker) start(tx core.Tx, s *snapshot, d promotion.Start) error {
 	}
 	run := core.Run{Project: w.project, Stage: d.Stage, Rollout: d.Rollout, Stack: d.Stack, Environment: stage.Environment,
 		Kind: d.Kind, Release: s.rollouts[d.Rollout].Release}
-	if d.Kind == core.KindDeploy {
+	if d.Kind == core.KindDeploy || d.Kind == core.KindImage {
 		wants := w.memo[d.Stage][d.Stack]
 		run.InputDigest, run.Components = wants.Digest, wants.Parts
+	}
+	if d.Kind == core.KindImage {
+		if err := w.notBuilt(tx, s, d.Stack, run.InputDigest); err != nil {
+			return err
+		}
 	}
 	_, err = runs.Queue(tx, "server", run)
 	return err

@@ -179,7 +179,7 @@ func (w *worker) rollout(ctx context.Context, s *snapshot, ro core.Rollout) (pro
 		if st.Status.HoldsLease() {
 			s.leased[st.ID] = true
 			for _, run := range s.runs[st.ID] {
-				stage.Ran = stage.Ran || run.Kind != core.KindPreview
+				stage.Ran = stage.Ran || run.Kind != core.KindPreview && run.Kind != core.KindImage
 				stage.Applied = stage.Applied || run.Applied
 			}
 			var err error
@@ -251,10 +251,14 @@ func (w *worker) instances(ctx context.Context, s *snapshot, cfg *config.Config,
 	if err != nil {
 		return nil, err
 	}
+	wants := w.wants(s, cfg, st.Environment)
+	out, images, err := w.images(ctx, s, cfg, ro, st, wants)
+	if err != nil {
+		return nil, err
+	}
 	done := map[string]bool{}
 	present := map[string]bool{}
-	var out []promotion.Instance
-	for _, in := range w.wants(s, cfg, st.Environment) {
+	for _, in := range wants {
 		present[in.Stack] = true
 		state := s.instances[[2]string{in.Stack, st.Environment}]
 		p := promotion.Instance{Stack: in.Stack, DependsOn: in.DependsOn, Need: promotion.NeedUnknown, Unknown: state.Unknown != "", Verify: in.HasVerify}
@@ -268,8 +272,12 @@ func (w *worker) instances(ctx context.Context, s *snapshot, cfg *config.Config,
 		for _, up := range in.DependsOn {
 			ready = ready && done[up]
 		}
+		for _, name := range in.Images {
+			p.DependsOn = append(slices.Clone(p.DependsOn), core.ImageStack(name))
+			ready = ready && images[name] != ""
+		}
 		if ready {
-			need, err := w.answer(ctx, s, cfg, ro, st, in.Stack, content(in.Stack), state)
+			need, err := w.answer(ctx, s, cfg, ro, st, in.Stack, content(in.Stack), state, images)
 			if err != nil {
 				return nil, err
 			}
@@ -312,21 +320,22 @@ func (w *worker) wants(s *snapshot, cfg *config.Config, environment string) []co
 // asked is what a release wants of an instance, under these guardrails.
 type asked struct {
 	wanted.Wanted
-	rails string
+	rails  string
+	images map[string]string // name → id
 }
 
 // answer evaluates an instance, once in a stage: it is asked for when the upstreams
 // are done, so what the release wants of it does not change any more, but for what the
-// guardrails give it while it is not done. Whether that is what is applied is looked at each
-// time.
-func (w *worker) answer(ctx context.Context, s *snapshot, cfg *config.Config, ro core.Rollout, st core.Stage, stack string, content func() (source.Content, error), state core.InstanceState) (promotion.Need, error) {
+// guardrails give it, and images that are built again, while it is not done. Whether that is
+// what is applied is looked at each time.
+func (w *worker) answer(ctx context.Context, s *snapshot, cfg *config.Config, ro core.Rollout, st core.Stage, stack string, content func() (source.Content, error), state core.InstanceState, images map[string]string) (promotion.Need, error) {
 	wants, ok := w.memo[st.ID][stack]
-	if !ok || wants.rails != s.rails.Digest && wants.Digest != state.Digest {
+	if !ok || (wants.rails != s.rails.Digest || !maps.Equal(wants.images, images)) && wants.Digest != state.Digest {
 		c, err := content()
 		if err != nil {
 			return "", err
 		}
-		wants.rails = s.rails.Digest
+		wants.rails, wants.images = s.rails.Digest, images
 		wants.Wanted, err = w.Wanted.Instance(ctx, s.project, ro.Release, cfg, st.Environment, stack, c)
 		switch {
 		case core.CodeOf(err) == core.Invalid:
@@ -335,10 +344,7 @@ func (w *worker) answer(ctx context.Context, s *snapshot, cfg *config.Config, ro
 		case err != nil:
 			return "", err
 		}
-		if w.memo[st.ID] == nil {
-			w.memo[st.ID] = map[string]asked{}
-		}
-		w.memo[st.ID][stack] = wants
+		w.remember(st, stack, wants)
 	}
 	if state.Digest != "" && state.Digest == wants.Digest && state.Unknown == "" && !s.replace[[2]string{stack, st.Environment}] && !slices.Contains(ro.Repairs, stack) && !(ro.AllHosts && hasHosts(cfg, st.Environment, stack)) {
 		return promotion.NeedNothing, nil
@@ -349,6 +355,13 @@ func (w *worker) answer(ctx context.Context, s *snapshot, cfg *config.Config, ro
 // hasHosts reports whether Ansible follows an instance's apply.
 func hasHosts(cfg *config.Config, environment, stack string) bool {
 	return slices.ContainsFunc(cfg.Instances(environment), func(in config.Instance) bool { return in.Stack == stack && in.HasAnsible })
+}
+
+func (w *worker) remember(st core.Stage, stack string, wants asked) {
+	if w.memo[st.ID] == nil {
+		w.memo[st.ID] = map[string]asked{}
+	}
+	w.memo[st.ID][stack] = wants
 }
 
 // removed judges an instance whose stack left the configuration (rule 27). With

@@ -14,6 +14,7 @@ const (
 	phaseApply     = "apply"
 	phaseProvision = "provision"
 	phaseVerify    = "verify"
+	phaseBuild     = "build"
 )
 
 // clock knows the phase that the run is in, and how long each took.

@@ -52,6 +52,7 @@ type attempt struct {
 
 	hooked   []wire.Hooked // how the hooks of this attempt ended
 	anew     []string      // what was replaced in a partial apply
+	image    string        // the id of what was built
 	recap    []wire.Recap
 	unwell   *wire.Provisioned // how far Ansible came, when it did not end well
 	verified []wire.Probe
@@ -187,13 +188,15 @@ func (a *attempt) perform() error {
 		return a.watch()
 	case core.KindDrift:
 		return a.look()
+	case core.KindImage:
+		return a.build()
 	}
 	return a.deploy()
 }
 
 // finish tells the server how the run ended.
 func (a *attempt) finish(v *verdict) error {
-	f := wire.Finish{Status: string(v.status), Error: v.problem(), Recap: a.recap, Verified: a.verified, Before: a.hooked, Replaced: a.anew, Phases: a.clock.milliseconds(), Own: a.left, Provisioned: a.unwell}
+	f := wire.Finish{Status: string(v.status), Error: v.problem(), Recap: a.recap, Verified: a.verified, Before: a.hooked, Image: a.image, Replaced: a.anew, Phases: a.clock.milliseconds(), Own: a.left, Provisioned: a.unwell}
 	if f.Error != nil {
 		f.Error.Message = a.mask.String(shorten(f.Error.Message))
 	}

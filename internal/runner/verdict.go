@@ -80,6 +80,8 @@ func stopped(cause error, phase string) *verdict {
 		return verdictf(core.RunCancelled, "cancelled in %s; what was done until then is done", phase)
 	case errors.Is(cause, errCancelled) && phase == phaseVerify:
 		return verdictf(core.RunCancelled, "cancelled in verification; what was applied is applied, and not verified")
+	case errors.Is(cause, errCancelled) && phase == phaseBuild:
+		return verdictf(core.RunCancelled, "cancelled while the image was built; no environment was changed, and what the command left behind is not known")
 	case errors.Is(cause, errCancelled):
 		return verdictf(core.RunCancelled, "cancelled in %s, before anything was changed", phase)
 	case changing:

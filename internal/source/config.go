@@ -32,19 +32,19 @@ func (s *Source) Config(ctx context.Context, repo, commit, root string) (*config
 	}
 	cfg, diags := (&config.Loader{Modules: s.modules}).Load(t, root)
 	if cfg != nil && !diags.HasErrors() && t.leaves() {
-		for _, env := range cfg.Environments {
-			_, err := s.contents(ctx, t, cfg, root, env.Name)
-			if core.CodeOf(err) == core.Invalid {
-				file := path.Join(root, config.FileName)
-				diags = append(diags, &hcl.Diagnostic{
-					Severity: hcl.DiagError, Summary: "A symbolic link leaves the repository", Detail: core.MessageOf(err) + ".",
-					Subject: &hcl.Range{Filename: file, Start: hcl.InitialPos, End: hcl.InitialPos},
-				})
-				cfg = nil
-				break
-			} else if err != nil {
-				return nil, nil, err
-			}
+		_, err := s.images(t, cfg)
+		for i := 0; err == nil && i < len(cfg.Environments); i++ {
+			_, err = s.contents(ctx, t, cfg, root, cfg.Environments[i].Name)
+		}
+		if core.CodeOf(err) == core.Invalid {
+			file := path.Join(root, config.FileName)
+			diags = append(diags, &hcl.Diagnostic{
+				Severity: hcl.DiagError, Summary: "A symbolic link leaves the repository", Detail: core.MessageOf(err) + ".",
+				Subject: &hcl.Range{Filename: file, Start: hcl.InitialPos, End: hcl.InitialPos},
+			})
+			cfg = nil
+		} else if err != nil {
+			return nil, nil, err
 		}
 	}
 	// A configuration weighs about as much as its instances' settings; its tree is

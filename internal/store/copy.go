@@ -54,6 +54,7 @@ var tables = []table{
 	{"module_versions", "module, version", ""},
 	{"module_sets", "project, digest", ""},
 	{"release_modules", "project, commit_id", ""},
+	{"images", "project, name, digest", ""},
 	{"leases", "name", ""},
 	{"keys", "id", ""},
 	{"settings", "name", ""},

@@ -47,6 +47,7 @@ func fillAll(t *testing.T, db *DB) {
 			tx.AddModule(core.Module{Address: "platform/vpc/aws", Repo: "/r", Path: ".", Tags: "*", By: "user:ana", Created: now}),
 			tx.AddModuleVersion(core.ModuleVersion{Module: "platform/vpc/aws", Version: "1.0.0", Tag: "v1.0.0", Commit: "c", Seen: now}),
 			tx.PutReleaseModules("shop", "c1", map[string][]core.ResolvedModule{"net": {{Module: "platform/vpc/aws", Version: "1.0.0"}}}),
+			tx.AddImage(core.Image{Project: "shop", Name: "web", Digest: "d1", ID: "ami-1", Run: "r-1", Release: core.Release{Number: 1, Commit: "c1"}, Created: now}),
 			tx.PutDrift(core.Drift{Project: "shop", Stack: "web", Environment: "dev", Run: "r-1", State: "v1", Changed: 1, Looked: now}),
 			tx.PutHost(core.Host{Project: "shop", Stack: "web", Environment: "dev", Name: "web-1", Digest: "d", Run: "r-1", At: now, Keys: []string{"ssh-ed25519 AAAA"}}),
 			tx.PutInstance(core.InstanceState{Project: "shop", Stack: "old", Environment: "dev"}),

@@ -43,6 +43,15 @@ func TestFrozenSchema(t *testing.T) {
 			if seq, _, err := db.VerifyEvents(t.Context()); seq != 5 || err != nil {
 				t.Errorf("audit log: %d, %v", seq, err)
 			}
+			// A kind and a status that the first schema did not know are allowed, and no others.
+			image := core.Run{ID: "r-image", Project: "shop", Stack: core.ImageStack("web"), Environment: "dev", Kind: core.KindImage, Status: core.RunBuilding, Release: core.Release{Number: 1, Commit: "c1"}}
+			if err := db.Update(t.Context(), func(tx core.Tx) error { return tx.AddRun(image) }); err != nil {
+				t.Errorf("a run that builds an image: %v", err)
+			}
+			image.ID, image.Kind = "r-other", "other"
+			if err := db.Update(t.Context(), func(tx core.Tx) error { return tx.AddRun(image) }); err == nil {
+				t.Error("a run of no kind is stored")
+			}
 			// What has no rows yet is there, and a copy reads every column of every table.
 			if _, err := Copy(t.Context(), db, open(t), CopyOptions{}); err != nil {
 				t.Error(err)

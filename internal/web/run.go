@@ -214,6 +214,8 @@ func phasesOf(run wire.Run) []string {
 	switch core.RunKind(run.Kind) {
 	case core.KindVerify:
 		return []string{"preparing", "verifying"}
+	case core.KindImage:
+		return []string{"preparing", "building"}
 	case core.KindRecover:
 		return []string{"preparing", "planning", "checking"}
 	case core.KindDestroy:
@@ -221,7 +223,9 @@ func phasesOf(run wire.Run) []string {
 	}
 	var all []string
 	for _, p := range phases {
-		all = append(all, p.Status)
+		if p.Status != string(core.RunBuilding) {
+			all = append(all, p.Status)
+		}
 	}
 	return all
 }

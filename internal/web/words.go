@@ -28,7 +28,7 @@ func stateTone(state string) tone {
 	switch state {
 	case "up_to_date", "succeeded":
 		return good
-	case "running", "preparing", "planning", "checking", "applying", "provisioning", "verifying", "baking":
+	case "running", "preparing", "planning", "checking", "applying", "provisioning", "verifying", "building", "baking":
 		return busy
 	case "waiting", "awaiting_approval":
 		return waits
@@ -60,7 +60,7 @@ func stateWord(state string) string {
 
 // phases of a run, in order, with the status in which each happens.
 var phases = []struct{ Status, Word string }{
-	{"preparing", "prepare"}, {"planning", "plan"}, {"checking", "check"}, {phaseBefore, phaseBefore}, {"applying", "apply"}, {"provisioning", "provision"}, {"verifying", "verify"},
+	{"preparing", "prepare"}, {"planning", "plan"}, {"checking", "check"}, {phaseBefore, phaseBefore}, {"applying", "apply"}, {"provisioning", "provision"}, {"verifying", "verify"}, {"building", "build"},
 }
 
 // phaseIndex is how far a run is, -1 before its first phase.

@@ -44,8 +44,8 @@ type Job struct {
 	Replace []string `json:"replace,omitempty"`
 	// NoLock leaves the state's lock alone: the run only looks, and holds up nobody.
 	NoLock bool `json:"no_lock,omitempty"`
-	// Apart: the run is of a commit that nobody has accepted, and leaves nothing behind that
-	// another run finds.
+	// Apart: the run leaves nothing behind that another run finds: its commit is one that nobody
+	// has accepted, or it builds an image.
 	Apart bool `json:"apart,omitempty"`
 	// Foresee has the runner tell, with its plan, what decides about Ansible afterwards:
 	// Planned.Outputs, and Planned.Resources for the types of Selects.
@@ -60,6 +60,9 @@ type Job struct {
 	Verify      []Verify `json:"verify,omitempty"`
 	VerifyEvery string   `json:"verify_every,omitempty"`
 	VerifyOnce  bool     `json:"verify_once,omitempty"`
+
+	// Image is for kind image: what is to be built.
+	Image *Build `json:"image,omitempty"`
 
 	// LogSeq and LogOffset are the number and the end of the last chunk of the log that
 	// earlier attempts wrote: this one goes on after it.
@@ -138,7 +141,7 @@ type Claim struct {
 	Host     string `json:"host" doc:"where the process's number means something: a machine and its boot"`
 }
 
-// Phase reports that a phase begins: planning or checking.
+// Phase reports that a phase begins: planning, checking, verifying or building.
 type Phase struct {
 	Status string `json:"status"`
 }
@@ -263,6 +266,8 @@ type Finish struct {
 	Provisioned *Provisioned `json:"provisioned,omitempty"`
 	Verified    []Probe      `json:"verified,omitempty"`
 	Before      []Hooked     `json:"before,omitempty"`
+	// Image is the id of the image that was built.
+	Image string `json:"image,omitempty"`
 	// Replaced are the addresses that were made anew before an apply ended badly.
 	Replaced []string `json:"replaced,omitempty"`
 	// Phases is how long each phase took, in milliseconds.

@@ -26,7 +26,7 @@ func (c *Cloud) create(by Caller, tenant string, t Type, name string, spec Spec,
 	if err := errors.Join(c.checkReferences(r), c.checkUnique(r)); err != nil {
 		return Resource{}, err
 	}
-	if err := c.folder.format(r); err != nil {
+	if err := c.format(r); err != nil {
 		return Resource{}, broke(err)
 	}
 	it := newItem(r)
@@ -90,6 +90,13 @@ func (c *Cloud) remove(by Caller, tenant string, t Type, id string) error {
 		for _, other := range c.items {
 			if other.Spec.NetworkID == id {
 				return core.Errorf(core.Conflict, "network %s is in use by %s %s: destroy that first", id, other.Type, other.ID)
+			}
+		}
+	}
+	if t == Image {
+		for _, other := range c.items {
+			if other.Type == Server && other.Spec.Image == id {
+				return core.Errorf(core.Conflict, "image %s is in use by server %s: destroy that first", id, other.ID)
 			}
 		}
 	}
@@ -272,6 +279,11 @@ func (c *Cloud) checkReferences(r Resource) error {
 	if id := r.Spec.NetworkID; id != "" {
 		if _, err := c.find(r.Tenant, Network, id); err != nil {
 			return core.Errorf(core.Invalid, "network_id: %w", err)
+		}
+	}
+	if id := r.Spec.Image; strings.HasPrefix(id, idPrefix[Image]+"-") {
+		if it := c.items[id]; it == nil || it.Type != Image {
+			return core.Errorf(core.Invalid, "image: there is no image %s", id)
 		}
 	}
 	for _, id := range r.Spec.Servers {

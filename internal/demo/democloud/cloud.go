@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -152,9 +153,26 @@ func (c *Cloud) redo(last Entry) error {
 	c.items[last.Resource.ID] = newItem(last.Resource)
 	err := c.folder.put(last.Resource)
 	if last.Operation == Create {
-		err = errors.Join(err, c.folder.format(last.Resource))
+		err = errors.Join(err, c.format(last.Resource))
 	}
 	return err
+}
+
+// format makes the folder of a new resource; that of a server has the files of its image.
+func (c *Cloud) format(r Resource) error {
+	if err := c.folder.format(r); err != nil || r.Type != Server {
+		return err
+	}
+	image := c.items[r.Spec.Image]
+	if image == nil {
+		return nil // any word
+	}
+	for name, text := range image.Spec.Files {
+		if err := writeFile(filepath.Join(c.folder.disk(r), filepath.FromSlash(name)), []byte(text)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func newItem(r Resource) *item {

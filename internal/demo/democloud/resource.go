@@ -3,6 +3,8 @@ package democloud
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"io/fs"
+	"maps"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -22,12 +24,13 @@ const (
 	LoadBalancer Type = "load_balancer"
 	DNSRecord    Type = "dns_record"
 	Database     Type = "database"
+	Image        Type = "image"
 )
 
 // Types lists all types, in the order in which they are shown.
-var Types = []Type{Network, Server, LoadBalancer, DNSRecord, Database}
+var Types = []Type{Network, Server, LoadBalancer, DNSRecord, Database, Image}
 
-var idPrefix = map[Type]string{Network: "net", Server: "srv", LoadBalancer: "lb", DNSRecord: "dns", Database: "db"}
+var idPrefix = map[Type]string{Network: "net", Server: "srv", LoadBalancer: "lb", DNSRecord: "dns", Database: "db", Image: "img"}
 
 // State is where a resource is in its life.
 type State string
@@ -76,8 +79,10 @@ type Spec struct {
 	CIDR string `json:"cidr,omitempty"`
 	// NetworkID of a server or load balancer, optional; fixed.
 	NetworkID string `json:"network_id,omitempty"`
-	// Image of a server; fixed.
+	// Image of a server, fixed: the id of an image, of whatever tenant, or any word.
 	Image string `json:"image,omitempty"`
+	// Files of an image, by path, fixed: what servers that are made from it serve.
+	Files map[string]string `json:"files,omitempty"`
 	// Size of a server or database.
 	Size string `json:"size,omitempty"`
 	// Servers are the ids behind a load balancer, in the order they are tried.
@@ -141,6 +146,15 @@ func (s Spec) check(t Type) error {
 		if s.Image == "" {
 			return invalid("a server needs an image")
 		}
+	case Image:
+		for name := range s.Files {
+			if !fs.ValidPath(name) || name == "." {
+				return invalid("%q is not the path of a file in an image", name)
+			}
+		}
+		if len(s.Files) == 0 {
+			return invalid("an image needs files")
+		}
 	case LoadBalancer:
 		if !strings.HasPrefix(s.HealthPath, "/") {
 			return invalid("health_path %q does not begin with /", s.HealthPath)
@@ -175,6 +189,9 @@ func (s Spec) fixedChange(old Spec) string {
 		if f.now != f.was {
 			return f.name
 		}
+	}
+	if !maps.Equal(s.Files, old.Files) {
+		return "files"
 	}
 	return ""
 }

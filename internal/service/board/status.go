@@ -101,8 +101,7 @@ func (s *Service) read(ctx context.Context, project string) (rows, error) {
 		if r.rails, err = s.Runs.Guardrails.In(tx); err != nil {
 			return err
 		}
-		active, err := tx.Runs(core.RunFilter{Project: project, Statuses: []core.RunStatus{core.RunQueued, core.RunPreparing, core.RunPlanning,
-			core.RunChecking, core.RunAwaitingApproval, core.RunApplying, core.RunProvisioning, core.RunVerifying}})
+		active, err := tx.Runs(core.RunFilter{Project: project, Statuses: core.RunsUnderWay()})
 		if err != nil {
 			return err
 		}
@@ -171,6 +170,9 @@ func (s *Service) Status(ctx context.Context, project string, why bool) (wire.St
 		for _, in := range cfg.Instances(env.Name) {
 			present[in.Stack] = true
 			cell := r.cell(in.Stack, env.Name)
+			if err := s.image(ctx, r, in, env.Name, &cell); err != nil {
+				return wire.Status{}, err
+			}
 			if kind := cfg.OwnBackend(in.Stack, env.Name); kind != "" && cell.Backend == "" {
 				cell.Backend, cell.BackendType = "stack", kind
 			}
@@ -328,6 +330,8 @@ func (s *Service) why(ctx context.Context, r rows, cfg *config.Config, environme
 	switch {
 	case err != nil:
 		return []string{core.MessageOf(err)}
+	case w.Image != "":
+		return []string{"it uses the image " + w.Image + ", which is not built"}
 	case !w.Ready:
 		return []string{"its inputs are outputs of " + w.WaitsFor + ", which has none yet"}
 	case instance.Digest == w.Digest && len(r.replace[[2]string{stack, environment}]) > 0:

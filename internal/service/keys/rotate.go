@@ -127,7 +127,7 @@ func (s *Service) Rotate(ctx context.Context, by string) (Status, error) {
 }
 
 // running are the statuses of runs whose runner may have something that is sealed.
-var running = []core.RunStatus{core.RunPreparing, core.RunPlanning, core.RunChecking, core.RunApplying, core.RunProvisioning, core.RunVerifying}
+var running = []core.RunStatus{core.RunPreparing, core.RunPlanning, core.RunChecking, core.RunApplying, core.RunProvisioning, core.RunVerifying, core.RunBuilding}
 
 // Retire deletes a key for ever. Conflict while it seals, or something may hang on it.
 func (s *Service) Retire(ctx context.Context, by, id string) error {

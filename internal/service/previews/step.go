@@ -266,6 +266,10 @@ func (w *walk) decide(ctx context.Context, at *core.PreviewInstance, now, before
 		fail(err)
 		return
 	}
+	if wants.Image != "" {
+		at.State, at.Why = core.PreviewsWait, "its image "+wants.Image+" is known after it is built, which is when the release comes to the first environment that uses it"
+		return
+	}
 	if !wants.Ready {
 		at.State, at.On = core.PreviewsWait, wants.WaitsFor
 		return

@@ -153,7 +153,7 @@ func (s *Service) Remove(ctx context.Context, by, name string, force bool) error
 	}
 	err := s.Store.Update(ctx, func(tx core.Tx) error {
 		runs, err := tx.Runs(core.RunFilter{Project: name, Statuses: []core.RunStatus{core.RunQueued, core.RunPreparing, core.RunPlanning,
-			core.RunChecking, core.RunApplying, core.RunProvisioning, core.RunVerifying}})
+			core.RunChecking, core.RunApplying, core.RunProvisioning, core.RunVerifying, core.RunBuilding}})
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package runs
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -39,7 +40,7 @@ func (s *Service) hooks(ctx context.Context, p core.Project, run core.Run, plann
 	}
 	h.mask = wanted.SensitiveStrings(own)
 	for _, source := range sources {
-		hook, err := s.Wanted.BeforeChange(ctx, p, run.Release, source.Config, run.Environment, run.Stack, own)
+		hook, err := s.Wanted.BeforeChange(ctx, p, run.Release, source.Config, cmp.Or(source.Commit, run.Release.Commit), run.Environment, run.Stack, own)
 		if core.CodeOf(err) == core.NotFound || err == nil && hook == nil {
 			continue // it has the stack in other environments only
 		}

@@ -119,6 +119,9 @@ func (s *Service) lose(tx core.Tx, run *core.Run, how string, who core.Actor, by
 		// even when its bake is over (rule 16).
 		return end(core.RunErrored, "errored", "the runner of %s was lost while it was %s (%s), in attempt %d; see its log: terrace run logs %s",
 			run.Instance(), run.Status, how, run.Attempt, run.ID)
+	case run.Status == core.RunBuilding && !run.Cancel:
+		return end(core.RunErrored, "errored", "the runner of %s was lost while it was %s (%s); see its log: terrace run logs %s. What it left behind is not known to Terrace. Build the image again with: terrace rollout start --commit %d",
+			run.Instance(), run.Status, how, run.ID, run.Release.Number)
 	case run.Cancel && run.Status == core.RunQueued:
 		who = core.ByPerson
 		return end(core.RunCancelled, "cancelled", "cancelled by %s before it started", run.CancelBy)

@@ -92,6 +92,9 @@ func (s *Service) job(ctx context.Context, p core.Project, instance core.Instanc
 	if err != nil {
 		return wire.Job{}, err
 	}
+	if run.Kind == core.KindImage {
+		return s.imageJob(ctx, p, cfg, run)
+	}
 	if run.Kind == core.KindDeploy {
 		if err := s.Store.View(ctx, func(tx core.Tx) error { return state.Clash(tx, run, MovedFrom(cfg, run.Stack)) }); err != nil {
 			return wire.Job{}, err
@@ -158,12 +161,17 @@ func (s *Service) job(ctx context.Context, p core.Project, instance core.Instanc
 			return wire.Job{}, err
 		}
 	}
-	w, err := s.Wanted.Against(ctx, p, release, cfg, run.Environment, stack, contents[stack], planned)
+	var w wanted.Wanted
+	if run.Kind == core.KindDrift {
+		w, err = s.Wanted.There(ctx, p, release, cfg, run.Environment, stack, contents[stack])
+	} else {
+		w, err = s.Wanted.Against(ctx, p, release, cfg, run.Environment, stack, contents[stack], planned)
+	}
 	if err != nil {
 		return wire.Job{}, err
 	}
 	if !w.Ready {
-		return wire.Job{}, promotion.NoOutputs(run.Instance(), w.WaitsFor)
+		return wire.Job{}, w.NotReady(run.Instance())
 	}
 	job.Source.Path, job.Variables, job.VarFiles = w.Inputs.Path, w.Inputs.Variables, w.Inputs.VarFiles
 	job.Backend.Config = w.Inputs.Backend
@@ -688,6 +696,9 @@ func (s *Service) Finish(ctx context.Context, c Caller, id string, f wire.Finish
 				return err
 			}
 		}
+		if err := s.built(tx, run, to, f.Image); err != nil {
+			return err
+		}
 		if err := s.see(tx, run, f.Own); err != nil {
 			return err
 		}
@@ -714,6 +725,9 @@ func (s *Service) Finish(ctx context.Context, c Caller, id string, f wire.Finish
 
 // settle writes what a run's end means for its instance.
 func (s *Service) settle(tx core.Tx, run core.Run) error {
+	if run.Kind == core.KindImage {
+		return nil // there is none
+	}
 	instance, err := tx.Instance(run.Project, run.Stack, run.Environment)
 	if err != nil {
 		return err

@@ -165,6 +165,8 @@ func move(tx core.Tx, run *core.Run, to core.RunStatus, who core.Actor, by strin
 		return nil
 	case run.Kind.OnlyLooks():
 		return toldNothing(tx, *run)
+	case run.Kind == core.KindImage:
+		return nil
 	}
 	if err := undid(tx, *run); err != nil {
 		return err
@@ -233,7 +235,7 @@ func (s *Service) AddLogs(ctx context.Context, c Caller, id string, chunks []cor
 	return err
 }
 
-// Phase moves a run on to planning or checking.
+// Phase moves a run on to planning, checking, or what its kind has instead.
 func (s *Service) Phase(ctx context.Context, c Caller, id string, to core.RunStatus) error {
 	var project string
 	err := s.Store.Update(ctx, func(tx core.Tx) error {
@@ -242,7 +244,7 @@ func (s *Service) Phase(ctx context.Context, c Caller, id string, to core.RunSta
 			return err
 		}
 		project = run.Project
-		if to != core.RunPlanning && to != core.RunChecking && (to != core.RunVerifying || run.Kind != core.KindVerify) {
+		if to != core.RunPlanning && to != core.RunChecking && (to != core.RunVerifying || run.Kind != core.KindVerify) && (to != core.RunBuilding || run.Kind != core.KindImage) {
 			return core.Errorf(core.Invalid, "a runner does not report the phase %q", to)
 		}
 		if run.Status == to {

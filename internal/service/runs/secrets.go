@@ -35,6 +35,16 @@ func places(project, environment string, preview bool) []shelf {
 }
 
 func (s *Service) open(ctx context.Context, cfg *config.Config, in string, from []shelf) (map[string]string, error) {
+	for _, e := range cfg.Environments {
+		if e.Name == in {
+			return s.openOf(ctx, cfg, in, e.Secrets, from)
+		}
+	}
+	return map[string]string{}, nil
+}
+
+// openOf opens some secrets of an environment.
+func (s *Service) openOf(ctx context.Context, cfg *config.Config, in string, names []string, from []shelf) (map[string]string, error) {
 	var environment config.Environment
 	for _, e := range cfg.Environments {
 		if e.Name == in {
@@ -46,7 +56,7 @@ func (s *Service) open(ctx context.Context, cfg *config.Config, in string, from 
 	err := s.Store.View(ctx, func(tx core.Tx) error {
 		clear(out)
 		clear(outside.wants)
-		for _, name := range environment.Secrets {
+		for _, name := range names {
 			if core.IsServerSecret(name) {
 				return core.Errorf(core.Invalid, "%s wants the secret %s, which is for the server alone", in, name)
 			}

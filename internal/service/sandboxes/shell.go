@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/terrace-cd/terrace/internal/core"
-	"github.com/terrace-cd/terrace/internal/promotion"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
 
@@ -37,7 +36,7 @@ func (s *Service) Shell(ctx context.Context, by, project, name, stack string) (w
 		return wire.SandboxShell{}, err
 	}
 	if !w.Ready {
-		return wire.SandboxShell{}, promotion.NoOutputs(core.InstanceName(stack, name), w.WaitsFor)
+		return wire.SandboxShell{}, w.NotReady(core.InstanceName(stack, name))
 	}
 	secrets, err := s.Runs.SecretsOf(ctx, cfg, p.Name, name)
 	if err != nil {

@@ -45,8 +45,11 @@ func (e *Evaluator) After(ctx context.Context, p core.Project, r core.Release, c
 	if err != nil {
 		return After{}, err
 	}
-	var missing string
-	after, err := cfg.After(stack, environment, e.scope(ctx, p, r, environment, &missing), own)
+	var missing missing
+	if missing.had, err = e.had(ctx, p, environment, stack); err != nil {
+		return After{}, err
+	}
+	after, err := cfg.After(stack, environment, e.scope(ctx, p, r, cfg, environment, &missing), own)
 	if err != nil {
 		return After{}, err
 	}
@@ -74,8 +77,8 @@ func (e *Evaluator) During(ctx context.Context, p core.Project, r core.Release, 
 			return Provisioning{}, core.Errorf(core.Invalid, "the output %q is not JSON: %w", name, err)
 		}
 	}
-	var missing string
-	ansible, err := cfg.Provision(stack, environment, e.scope(ctx, p, r, environment, &missing), own)
+	var missing missing
+	ansible, err := cfg.Provision(stack, environment, e.scope(ctx, p, r, cfg, environment, &missing), own)
 	if err != nil {
 		return Provisioning{}, err
 	}
@@ -100,8 +103,8 @@ func (e *Evaluator) Planned(ctx context.Context, p core.Project, r core.Release,
 		}
 		own.Resources = append(own.Resources, resource)
 	}
-	var missing string
-	ansible, err := cfg.Foresee(stack, environment, e.scope(ctx, p, r, environment, &missing), own)
+	var missing missing
+	ansible, err := cfg.Foresee(stack, environment, e.scope(ctx, p, r, cfg, environment, &missing), own)
 	if err != nil {
 		return Provisioning{}, err
 	}

@@ -52,9 +52,11 @@ type Rails interface {
 
 // Wanted is what a release wants of one instance.
 type Wanted struct {
-	// Ready is false while an upstream has no outputs yet; WaitsFor names it.
+	// Ready is false while an upstream has no outputs yet, or an image is not built; WaitsFor
+	// names it, and Image the image.
 	Ready    bool
 	WaitsFor string
+	Image    string
 	Digest   string
 	Parts    map[string]string
 	Inputs   config.Inputs
@@ -123,8 +125,22 @@ func (e *Evaluator) Instance(ctx context.Context, p core.Project, r core.Release
 // Against is Instance with the outputs that upstreams will have, for those that planned has.
 // It is not Ready while one that is used is not known.
 func (e *Evaluator) Against(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, environment, stack string, content source.Content, planned Planned) (Wanted, error) {
-	var missing string
-	scope := e.scope(ctx, p, r, environment, &missing)
+	return e.instance(ctx, p, r, cfg, environment, stack, content, planned, nil)
+}
+
+// There is Instance for whoever looks at what is there: images that were forgotten are those
+// that it has.
+func (e *Evaluator) There(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, environment, stack string, content source.Content) (Wanted, error) {
+	had, err := e.had(ctx, p, environment, stack)
+	if err != nil {
+		return Wanted{}, err
+	}
+	return e.instance(ctx, p, r, cfg, environment, stack, content, nil, had)
+}
+
+func (e *Evaluator) instance(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, environment, stack string, content source.Content, planned Planned, had map[string]string) (Wanted, error) {
+	missing := missing{had: had}
+	scope := e.scope(ctx, p, r, cfg, environment, &missing)
 	there := scope.Outputs
 	scope.Outputs = func(stack string) (map[string]cty.Value, bool) {
 		if values, ok := planned[stack]; ok {
@@ -134,10 +150,15 @@ func (e *Evaluator) Against(ctx context.Context, p core.Project, r core.Release,
 	}
 	in, err := cfg.Inputs(stack, environment, scope)
 	if err == nil && in.Waits != "" {
-		missing = in.Waits
+		missing.stack = in.Waits
 	}
-	if missing != "" {
-		return Wanted{WaitsFor: core.InstanceName(missing, environment)}, nil
+	switch {
+	case missing.err != nil:
+		return Wanted{}, missing.err
+	case missing.image != "":
+		return Wanted{WaitsFor: "the image " + missing.image, Image: missing.image}, nil
+	case missing.stack != "":
+		return Wanted{WaitsFor: core.InstanceName(missing.stack, environment)}, nil
 	}
 	if err != nil {
 		return Wanted{}, err
@@ -155,6 +176,9 @@ func (e *Evaluator) Against(ctx context.Context, p core.Project, r core.Release,
 	for name, hash := range cfg.SecretFiles(environment) {
 		w.Parts["secrets "+name] = hash
 	}
+	for name, id := range missing.images {
+		w.Parts[ImagePart(name)] = id
+	}
 	w.Parts["engine"] = strings.TrimSpace(cfg.Project.Engine + " " + cfg.Project.EngineVersion)
 	w.Parts["settings"] = cfg.InstanceDigest(stack, environment)
 	w.Digest = digest(w.Parts)
@@ -165,15 +189,29 @@ func (e *Evaluator) Against(ctx context.Context, p core.Project, r core.Release,
 }
 
 // BeforeChange evaluates what runs before a change of an instance, with the outputs that
-// it has; nil when its configuration has nothing.
-func (e *Evaluator) BeforeChange(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, environment, stack string, own map[string]cty.Value) (*config.Hook, error) {
-	var missing string
-	return cfg.BeforeChange(stack, environment, e.scope(ctx, p, r, environment, &missing), own)
+// it has; nil when its configuration, which is that of commit, has nothing.
+func (e *Evaluator) BeforeChange(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, commit, environment, stack string, own map[string]cty.Value) (hook *config.Hook, err error) {
+	var missing missing
+	if missing.had, err = e.had(ctx, p, environment, stack); err != nil {
+		return nil, err
+	}
+	scope := e.scope(ctx, p, r, cfg, environment, &missing)
+	scope.Image = e.imageOf(ctx, p, commit, cfg, &missing)
+	return cfg.BeforeChange(stack, environment, scope, own)
 }
 
-// scope gives expressions access to the release and to upstream outputs. missing is
-// set to the stack whose outputs do not exist yet.
-func (e *Evaluator) scope(ctx context.Context, p core.Project, r core.Release, environment string, missing *string) config.Scope {
+// missing is what an evaluation met that is not there yet, and the images that it did meet.
+type missing struct {
+	stack  string // that has no outputs
+	image  string // that is not built
+	err    error
+	images map[string]string // name → id
+	had    map[string]string // components of what is there, nil where that does not matter
+}
+
+// scope gives expressions access to the release, to upstream outputs and to images. missing
+// says what of them does not exist yet.
+func (e *Evaluator) scope(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, environment string, missing *missing) config.Scope {
 	project, box := p.Name, (*config.Sandbox)(nil)
 	if p.Sandbox != nil {
 		box = &config.Sandbox{Name: p.Sandbox.Name, Owner: strings.TrimPrefix(p.Sandbox.Owner, "user:")}
@@ -182,6 +220,7 @@ func (e *Evaluator) scope(ctx context.Context, p core.Project, r core.Release, e
 		Commit:  r.Commit,
 		Number:  r.Number,
 		Sandbox: box,
+		Image:   e.imageOf(ctx, p, r.Commit, cfg, missing),
 		Outputs: func(stack string) (map[string]cty.Value, bool) {
 			project, environment := project, environment
 			if p.Sandbox != nil && !p.Sandbox.Has(stack) {
@@ -189,7 +228,7 @@ func (e *Evaluator) scope(ctx context.Context, p core.Project, r core.Release, e
 			}
 			values, err := e.Outputs(ctx, project, stack, environment)
 			if err != nil || values == nil {
-				*missing = stack
+				missing.stack = stack
 				return nil, false
 			}
 			return values, true
@@ -205,6 +244,8 @@ func Difference(applied, wanted map[string]string) []string {
 		switch {
 		case !ok:
 			out = append(out, name+" is new")
+		case was != wanted[name] && strings.HasPrefix(name, imagePart):
+			out = append(out, fmt.Sprintf("%s changed (%s → %s)", name, was, wanted[name]))
 		case was != wanted[name]:
 			out = append(out, fmt.Sprintf("%s changed (%s → %s)", name, short(was), short(wanted[name])))
 		}
@@ -237,13 +278,13 @@ func short(hash string) string {
 // Resolved tells the variables of an instance of a release, with the outputs that its
 // upstreams have now, and where each is written. Conflict while an upstream has none.
 func (e *Evaluator) Resolved(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, environment, stack string) (map[string]config.Resolved, error) {
-	var missing string
-	return cfg.Resolved(stack, environment, e.scope(ctx, p, r, environment, &missing))
+	var missing missing
+	return cfg.Resolved(stack, environment, e.scope(ctx, p, r, cfg, environment, &missing))
 }
 
 // Variables lists those of an instance of a release, with the outputs that its upstreams have
 // now. Conflict while an upstream has none.
 func (e *Evaluator) Variables(ctx context.Context, p core.Project, r core.Release, cfg *config.Config, environment, stack string) ([]config.Variable, error) {
-	var missing string
-	return cfg.VariablesOf(stack, environment, e.scope(ctx, p, r, environment, &missing))
+	var missing missing
+	return cfg.VariablesOf(stack, environment, e.scope(ctx, p, r, cfg, environment, &missing))
 }

@@ -10,6 +10,7 @@
 package checkout
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -77,7 +78,7 @@ func Open(ctx context.Context, o Options) (*Tree, error) {
 	if err := core.CheckProject(o.Project); err != nil {
 		return nil, err
 	}
-	for kind, name := range map[string]string{"environment": o.Environment, "stack": o.Stack} {
+	for kind, name := range map[string]string{"environment": o.Environment, "stack": cmp.Or(core.ImageOf(o.Stack), o.Stack)} {
 		if err := core.CheckName(kind, name); err != nil {
 			return nil, err
 		}

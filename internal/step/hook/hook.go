@@ -1,5 +1,6 @@
-// Package hook runs a command that comes before a change: a backup. It runs in a process
-// group of its own, within a limit, and what it says last is kept, masked.
+// Package hook runs a command of the user's that comes before a change: a backup, the build of
+// an image. It runs in a process group of its own, within a limit, and what it says last is
+// kept, masked.
 package hook
 
 import (
@@ -9,6 +10,7 @@ import (
 	"io"
 	"os/exec"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/terrace-cd/terrace/internal/process"
@@ -32,6 +34,8 @@ type Options struct {
 	Env    []string
 	Output io.Writer // masks what is written to it
 	Mask   *redact.Redactor
+	// Stdout also gets the standard output, as it is.
+	Stdout io.Writer
 }
 
 // Run runs a hook to its end, or until its time is up or ctx ends.
@@ -49,7 +53,12 @@ func Run(ctx context.Context, h wire.Hook, o Options) wire.Hooked {
 	defer cancel()
 	last := newTail(o.Mask)
 	output := io.MultiWriter(o.Output, last)
-	err = process.Run(timed, process.Command{Args: h.Command, Dir: o.Dir, Env: o.Env, Stdout: output, Stderr: output, Grace: grace})
+	command := process.Command{Args: h.Command, Dir: o.Dir, Env: o.Env, Stdout: output, Stderr: output, Grace: grace}
+	if o.Stdout == nil {
+		err = process.Run(timed, command)
+	} else {
+		err = apart(timed, command, o.Stdout)
+	}
 	took := time.Since(done.Started)
 	done.Milliseconds = took.Milliseconds()
 	done.Last = last.end()
@@ -75,6 +84,23 @@ func Run(ctx context.Context, h wire.Hook, o Options) wire.Hooked {
 		done.Message += ": " + done.Last[n-1]
 	}
 	return done
+}
+
+// apart runs a command whose standard output is wanted by itself. It and the standard error
+// come to the log line by line, so that no line of one is in the middle of one of the other.
+func apart(ctx context.Context, c process.Command, stdout io.Writer) error {
+	var mu sync.Mutex
+	both := c.Stdout
+	line := func(text string) {
+		mu.Lock()
+		defer mu.Unlock()
+		_, _ = io.WriteString(both, text+"\n") // the log is best effort
+	}
+	out, problems := process.Lines(0, line), process.Lines(0, line)
+	c.Stdout, c.Stderr = io.MultiWriter(stdout, out), problems
+	err := process.Run(ctx, c)
+	_, _ = out.Close(), problems.Close() // neither fails
+	return err
 }
 
 // tail keeps the last lines of what is written to it, masked.

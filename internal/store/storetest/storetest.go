@@ -66,6 +66,8 @@ func Run(t *testing.T, open Open) {
 		{"hosts", hosts},
 		{"modules", modules},
 		{"release modules", releaseModules},
+		{"images", images},
+		{"one builder per image", oneBuilder},
 		{"everything", everything},
 		{"tokens", tokens},
 		{"events", events},
