@@ -293,7 +293,9 @@ func TestCancellingInterruptsAnsible(t *testing.T) {
 		done, err = Run(ctx, b.o)
 		ended <- err
 	}()
-	waitFor(t, "the first task", func() bool { return b.written("started") == "" && strings.Contains(b.log.String(), "TASK [ansible.builtin.command]") })
+	waitFor(t, "the first task", func() bool {
+		return b.written("started") == "" && strings.Contains(b.log.String(), "TASK [ansible.builtin.command]")
+	})
 	cancel()
 	select {
 	case err := <-ended:

@@ -3,6 +3,7 @@ package ansible
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -145,7 +146,7 @@ func TestReadLine(t *testing.T) {
 		line, err := readLine(from)
 		got = append(got, string(line))
 		if err != nil {
-			if err != io.EOF {
+			if !errors.Is(err, io.EOF) {
 				t.Error(err)
 			}
 			break
