@@ -108,7 +108,7 @@ stack "one" {
 	if err := write(raw, rawSite(sshd, rawRoot)); err != nil {
 		return nil, err
 	}
-	s, err := w.start(ctx, "f", path+string(os.PathListSeparator)+filepath.Dir(w.engine), map[string]string{"README.md": "# Hosts\n"})
+	s, err := w.start(ctx, "f", path+string(os.PathListSeparator)+filepath.Dir(w.engine), map[string]string{"terrace.hcl": "project \"f\" {}\n\nenvironment \"dev\" {}\n"})
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ import (
 )
 
 // patience is how long one rollout may take.
-const patience = 5 * time.Minute
+const patience = 10 * time.Minute
 
 // server is a running terrace server with one project, and the repository behind it.
 type server struct {
