@@ -3,6 +3,7 @@ package runner
 import (
 	"path/filepath"
 
+	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/spool"
 	"github.com/terrace-cd/terrace/internal/step/ansible"
 	"github.com/terrace-cd/terrace/internal/wire"
@@ -42,7 +43,7 @@ func (a *attempt) provision(p wire.Provision) (wire.Provisioned, error) {
 // playbook runs ansible-playbook, and tells the server how far it is.
 func (a *attempt) playbook(p wire.Provision) (wire.Provisioned, error) {
 	o := ansible.Options{
-		Provision: p, Instance: a.job.Stack + "@" + a.job.Environment, Tree: a.tree.Dir, Root: a.job.Source.Root, Dir: filepath.Join(a.temp(), "ansible"),
+		Provision: p, Instance: core.InstanceName(a.job.Stack, a.job.Environment), Tree: a.tree.Dir, Root: a.job.Source.Root, Dir: filepath.Join(a.temp(), "ansible"),
 		Store: filepath.Join(a.Work, "ansible"), Secrets: a.job.Secrets, Env: a.environment(), Output: a.out, Mask: a.mask.String,
 	}
 	if !p.Check {

@@ -109,7 +109,7 @@ type order struct {
 	Done       bool
 }
 
-// provision is what is left to do of it, nil for nothing.
+// left is what is left to do of it, nil for nothing.
 func (o order) left() *wire.Provision {
 	if o.Done {
 		return nil
