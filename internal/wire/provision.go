@@ -44,6 +44,10 @@ type HostKeys struct {
 	Given bool `json:"given,omitempty"`
 }
 
+// BastionName is what the name of a bastion among hosts begins with; its address follows.
+// No host has such a name.
+const BastionName = "bastion:"
+
 // Bastion is the host that connections go through.
 type Bastion struct {
 	Host string `json:"host"`

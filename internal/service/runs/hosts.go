@@ -72,9 +72,6 @@ func byName(known []core.Host) map[string]core.Host {
 	return rows
 }
 
-// bastionName is what a bastion is called among hosts, which have no such names.
-const bastionName = "bastion:"
-
 // names are those of all targets, sorted.
 func (a *aim) names() (out []string) {
 	for _, t := range a.hosts {
@@ -88,7 +85,7 @@ func (a *aim) keeps(h core.Host) bool {
 	if a == nil {
 		return false
 	}
-	if strings.HasPrefix(h.Name, bastionName) {
+	if strings.HasPrefix(h.Name, wire.BastionName) {
 		return true
 	}
 	return slices.ContainsFunc(a.hosts, func(t target) bool { return t.name == h.Name })

@@ -72,7 +72,7 @@ func listed(a *aim, known []core.Host) []wire.Host {
 		t, wanted := wants[h.Name]
 		delete(wants, h.Name)
 		switch {
-		case strings.HasPrefix(h.Name, bastionName):
+		case strings.HasPrefix(h.Name, wire.BastionName):
 			host.Status = "bastion"
 		case !wanted:
 		case h.Run == "" && h.Digest == "", h.Identity != "" && t.identity != "" && h.Identity != t.identity:

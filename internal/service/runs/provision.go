@@ -55,7 +55,7 @@ func aimAt(p wanted.Provisioning) *aim {
 // givenKeys are the host keys that the configuration tells, of hosts and of a bastion.
 func givenKeys(a *config.Ansible) (out []wire.HostKeys) {
 	if b := a.Bastion; b != nil && len(b.Keys) > 0 {
-		out = append(out, wire.HostKeys{Host: bastionName + b.Host, Keys: b.Keys, Given: true})
+		out = append(out, wire.HostKeys{Host: wire.BastionName + b.Host, Keys: b.Keys, Given: true})
 	}
 	seen := map[string]bool{}
 	for _, group := range slices.Sorted(maps.Keys(a.Inventory)) {
@@ -80,7 +80,7 @@ func (a *aim) provision(d decision, known []core.Host) (*wire.Provision, error) 
 	met := d.keys
 	if b := a.block.Bastion; b != nil {
 		p.Bastion = &wire.Bastion{Host: b.Host, Port: b.Port, User: b.User}
-		if row := byName(known)[bastionName+b.Host]; len(row.Keys) > 0 {
+		if row := byName(known)[wire.BastionName+b.Host]; len(row.Keys) > 0 {
 			met = append(met, wire.HostKeys{Host: row.Name, Keys: row.Keys})
 		}
 	}

@@ -177,7 +177,7 @@ func (o order) names(host string) bool {
 	if p == nil {
 		return false
 	}
-	if address, ok := strings.CutPrefix(host, bastionName); ok {
+	if address, ok := strings.CutPrefix(host, wire.BastionName); ok {
 		return p.Bastion != nil && p.Bastion.Host == address
 	}
 	return slices.Contains(p.Limit, host)

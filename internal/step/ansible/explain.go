@@ -3,6 +3,8 @@ package ansible
 import (
 	"fmt"
 	"strings"
+
+	"github.com/terrace-cd/terrace/internal/wire"
 )
 
 // said is the most telling text of a failure.
@@ -71,7 +73,7 @@ func (r *results) silence(e event) string {
 		return r.o.otherKey(e.Host, e.Shown)
 	}
 	what := "host " + e.Host
-	if strings.HasPrefix(e.Host, "bastion:") {
+	if strings.HasPrefix(e.Host, wire.BastionName) {
 		what = "the " + strings.Replace(e.Host, ":", " ", 1)
 	}
 	return fmt.Sprintf("%s did not let Ansible in within %s: %s", what, r.o.within(), e.said())

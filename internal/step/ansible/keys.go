@@ -32,7 +32,7 @@ func alias(host string) string {
 }
 
 // BastionName is the name of a bastion among hosts.
-func BastionName(b wire.Bastion) string { return "bastion:" + b.Host }
+func BastionName(b wire.Bastion) string { return wire.BastionName + b.Host }
 
 // known are the keys that hosts have to show, by host. Of a host that was made anew,
 // only what its provider says holds.
@@ -121,7 +121,7 @@ func (o Options) otherKey(host, shown string) string {
 		now = ", and it shows " + shown
 	}
 	what := "host " + host
-	if strings.HasPrefix(host, "bastion:") {
+	if strings.HasPrefix(host, wire.BastionName) {
 		what = "the " + strings.Replace(host, ":", " ", 1)
 	}
 	if had.Given {
