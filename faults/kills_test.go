@@ -30,35 +30,32 @@ func killsAtRandom(t *trial) {
 			n = 200
 		}
 	}
-	for done := 0; done < n; {
-		// A world of its own, and the test's cleanup with it. One that broke is left.
-		first := done
-		part, last := fmt.Sprintf("from-%d", first), min(n, first+killsPerWorld)
+	for first := 0; first < n; first += killsPerWorld {
+		// A world of its own, and the test's cleanup with it, beside the others. One that broke
+		// is left.
+		last := min(n, first+killsPerWorld)
+		part := fmt.Sprintf("from-%d", first)
 		if runs, ok := earlier.has(randomKills, t.engine, part); ok && runs == last-first {
-			done, t.runs = last, t.runs+runs
+			t.counts(runs, 0)
 			continue
 		}
 		t.Run(part, func(sub *testing.T) {
+			sub.Parallel()
 			trial := newTrial(sub, t.row, t.engine)
 			defer func() {
-				t.runs += trial.runs
-				t.violations += trial.violations
-				if trial.violations == 0 && !sub.Failed() && done == last {
+				t.counts(trial.runs, trial.violations)
+				if trial.violations == 0 && !sub.Failed() {
 					if err := earlier.add(randomKills, t.engine, part, trial.runs); err != nil {
 						sub.Error(err)
 					}
 				}
 			}()
 			w := newWorld(trial)
-			for done < last {
-				done++
-				w.killAtRandom(*seed+uint64(done-1), fmt.Sprintf("%d/%d", done, n))
+			for i := first; i < last; i++ {
+				w.killAtRandom(*seed+uint64(i), fmt.Sprintf("%d/%d", i+1, n))
 			}
 			w.checkAll()
 		})
-		if done == first {
-			t.Fatal("there is no world to try it in")
-		}
 	}
 }
 

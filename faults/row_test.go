@@ -76,10 +76,10 @@ func newTrial(t *testing.T, r row, engine string) *trial {
 
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0x7465727261636521)) }
 
-// do runs and counts.
+// do runs, and counts when everything in it is over.
 func (t *trial) do(run func(*trial)) {
 	began := time.Now()
-	defer func() {
+	t.Cleanup(func() {
 		if t.Failed() && t.violations == 0 {
 			t.violations = 1 // it did not even come to an end
 		}
@@ -94,8 +94,16 @@ func (t *trial) do(run func(*trial)) {
 			verdict = fmt.Sprintf("%d VIOLATIONS", t.violations)
 		}
 		progress("row %d (%s) on %s: %d runs, %s, %s", t.row.number, t.row.fault, t.engine, t.runs, verdict, time.Since(began).Round(time.Second))
-	}()
+	})
 	run(t)
+}
+
+// counts adds what a part of the trial came to.
+func (t *trial) counts(runs, violations int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.runs += runs
+	t.violations += violations
 }
 
 // Errorf, Fatalf and Fatal are testing.T's, and say at once what the test would say when
@@ -131,9 +139,7 @@ func (t *trial) injected(format string, args ...any) {
 // fault is expected to come to.
 func (t *trial) violates(invariant, format string, args ...any) {
 	t.Helper()
-	t.mu.Lock()
-	t.violations++
-	t.mu.Unlock()
+	t.counts(0, 1)
 	t.Errorf("%s: %s", invariant, fmt.Sprintf(format, args...))
 }
 

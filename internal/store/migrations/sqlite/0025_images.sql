@@ -3,7 +3,9 @@
 -- +goose Up
 
 -- SQLite cannot change a CHECK, and what it allows is not in the rows: the schema's text is
--- changed, as https://sqlite.org/lang_altertable.html (7) describes it.
+-- changed, as https://sqlite.org/lang_altertable.html (7) describes it. Its other way, a new
+-- table in place of the old one, would lose rows: dropping runs drops what belongs to each run,
+-- and foreign keys cannot be switched off inside of a transaction, which this has to be.
 PRAGMA writable_schema = ON;
 UPDATE sqlite_schema SET sql = replace(replace(sql,
     '''drift'', ''sandbox'')', '''drift'', ''sandbox'', ''image'')'),
