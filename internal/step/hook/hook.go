@@ -67,12 +67,12 @@ func Run(ctx context.Context, h wire.Hook, o Options) wire.Hooked {
 		done.ExitCode = exit.ExitCode()
 	}
 	switch {
-	case err == nil:
-		done.OK, done.ExitCode, done.Message = true, 0, fmt.Sprintf("exit 0 after %s", took.Round(time.Millisecond))
-	case ctx.Err() != nil:
+	case ctx.Err() != nil: // whatever it says to that: it may clean up, and end with 0
 		done.Message = "stopped before its end"
 	case timed.Err() != nil:
 		done.Message = fmt.Sprintf("still running after %s, and ended", within)
+	case err == nil:
+		done.OK, done.ExitCode, done.Message = true, 0, fmt.Sprintf("exit 0 after %s", took.Round(time.Millisecond))
 	case exit == nil:
 		done.Message = "it cannot be started: " + o.Mask.String(err.Error())
 	case done.ExitCode < 0:
