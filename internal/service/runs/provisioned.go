@@ -84,9 +84,13 @@ func (s *Service) record(tx core.Tx, run core.Run, report wire.Provisioned, well
 	if err != nil {
 		return err
 	}
-	rows, everywhere := byName(known), true
+	rows, everywhere, ended := byName(known), true, make(map[string]string, len(report.Hosts))
+	for _, r := range report.Hosts {
+		ended[r.Host] = r.Status
+	}
 	for _, name := range o.Provision.Limit {
-		if statusOf(report, name, well) != statusDone {
+		// A good end without a word of single hosts is one on all.
+		if status, told := ended[name]; told && status != statusDone || !told && !well {
 			everywhere = false
 			continue
 		}
@@ -123,19 +127,6 @@ func (s *Service) complete(tx core.Tx, run core.Run, o order, known []core.Host)
 		a.hosts = append(a.hosts, target{name: name})
 	}
 	return provisioned(tx, instance, a, known)
-}
-
-// statusOf is how Ansible ended on a host of its limit. A good end without a word of single
-// hosts is one on all.
-func statusOf(report wire.Provisioned, name string, well bool) string {
-	i := slices.IndexFunc(report.Hosts, func(r wire.HostResult) bool { return r.Host == name })
-	switch {
-	case i >= 0:
-		return report.Hosts[i].Status
-	case well:
-		return statusDone
-	}
-	return "left"
 }
 
 // learn keeps the keys of hosts that were met for the first time. Of hosts that no order and

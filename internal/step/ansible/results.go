@@ -48,7 +48,19 @@ type results struct {
 type play struct {
 	planned
 	begun bool
-	batch []string // the hosts of the one that runs
+	batch []string        // the hosts of the one that runs
+	hosts map[string]bool // those of the plan, and of all batches so far
+}
+
+// add notes hosts of the play. A fleet has thousands of them, and is asked for each of them
+// in every report.
+func (p *play) add(names []string) {
+	if p.hosts == nil {
+		p.hosts = make(map[string]bool, len(names))
+	}
+	for _, name := range names {
+		p.hosts[name] = true
+	}
 }
 
 // host is what is known of one.
@@ -85,7 +97,11 @@ func (r *results) take(e event) {
 	switch e.Event {
 	case "plan":
 		for _, p := range e.Plays {
-			r.plays = append(r.plays, play{planned: p})
+			next := play{planned: p}
+			if p.Hosts != nil {
+				next.add(*p.Hosts)
+			}
+			r.plays = append(r.plays, next)
 		}
 	case "play":
 		r.begin(e)
@@ -106,10 +122,13 @@ func (r *results) begin(e event) {
 	for i := range r.plays {
 		if r.plays[i].Play == e.Play {
 			r.plays[i].begun, r.plays[i].batch = true, e.Hosts
+			r.plays[i].add(e.Hosts)
 			return
 		}
 	}
-	r.plays = append(r.plays, play{planned: planned{Play: e.Play, Hosts: &e.Hosts}, begun: true, batch: e.Hosts})
+	next := play{planned: planned{Play: e.Play, Hosts: &e.Hosts}, begun: true, batch: e.Hosts}
+	next.add(e.Hosts)
+	r.plays = append(r.plays, next)
 }
 
 // end notes how a batch ended. It is Ansible's last word on its hosts: what was rescued,
@@ -207,7 +226,7 @@ func (r *results) status(name string) string {
 		}
 	}
 	for i, p := range r.plays {
-		mine := p.Hosts == nil || slices.Contains(*p.Hosts, name) || slices.Contains(p.batch, name)
+		mine := p.Hosts == nil || p.hosts[name]
 		if over := i < last; mine && !over && !(known && h.done[p.Play]) {
 			return statusLeft
 		}
