@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// terrace is the program under test, built once, with the race detector; it is what serves
-// and runs. plain is the same without: as a command line and a provider it starts a
-// hundred times in a test, and the detector makes that three times as long.
+// terrace is the program under test, built once, with the race detector; it is what serves.
+// plain is the same without: as a command line, a runner and a provider it starts a hundred
+// times in a test, and the detector makes that three times as long.
 var terrace, plain string
 
 func TestMain(m *testing.M) {

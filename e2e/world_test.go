@@ -84,7 +84,8 @@ func (w *world) start() {
 		w.Fatal(err)
 	}
 	defer func() { _ = log.Close() }() // the server has its own
-	w.server = exec.Command(terrace, "server", "--data", w.data, "--listen", strings.TrimPrefix(w.url, "http://"), "--poll", "1h")
+	exe := w.program(terrace)
+	w.server = exec.Command(exe, "server", "--data", w.data, "--listen", strings.TrimPrefix(w.url, "http://"), "--poll", "1h")
 	if w.mirror != "" {
 		w.server.Args = append(w.server.Args, "--provider-mirror", w.mirror)
 	}
@@ -100,11 +101,24 @@ func (w *world) start() {
 		_ = resp.Body.Close()
 		return resp.StatusCode == http.StatusOK
 	})
+	w.program(plain) // for its runners
 	token, err := os.ReadFile(filepath.Join(w.data, "admin-token"))
 	if err != nil {
 		w.Fatal(err)
 	}
 	w.token = strings.TrimSpace(string(token))
+}
+
+// program puts a program where the world's server is started from, and where that looks for
+// the program of its runners.
+func (w *world) program(from string) string {
+	w.Helper()
+	exe := filepath.Join(w.dir, "bin", "terrace")
+	next := exe + ".next"
+	if err := errors.Join(os.MkdirAll(filepath.Dir(exe), 0o700), os.Link(from, next), os.Rename(next, exe)); err != nil {
+		w.Fatal(err)
+	}
+	return exe
 }
 
 // stop ends the server by a signal.
