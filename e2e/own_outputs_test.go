@@ -29,6 +29,12 @@ stack "top" {
     inventory = {
       web = [{ name = "here", ansible_connection = "local", ansible_python_interpreter = "/usr/bin/python3", vars = { word = output.told } }]
     }
+    inventory "terraform_data" {
+      host   = "127.0.0.1"
+      name   = resource.name
+      groups = ["web"]
+      vars   = { ansible_connection = "local", ansible_python_interpreter = "/usr/bin/python3", word = output.told, made_of = self.input }
+    }
   }
   verify "command" {
     command = ["test", output.told, "=", "told: first in ${environment.name}"]
@@ -59,7 +65,7 @@ output "told" {
 		if data, err := os.ReadFile(w.file(environment)); err != nil || string(data) != "told: first in "+environment {
 			t.Errorf("Ansible wrote %q %v", data, err)
 		}
-		says(t, "the inventory", w.run("inventory", "top@"+environment), `"told: first in `+environment+`"`)
+		says(t, "the inventory", w.run("inventory", "top@"+environment), `"told: first in `+environment+`"`, `"made_of": "top in `+environment+`"`)
 		if data, err := os.ReadFile(filepath.Join(states, environment, "top.tfstate")); err != nil || readState(t, data).id("it") == "" {
 			t.Errorf("the state in the file: %v", err)
 		}
