@@ -65,7 +65,7 @@ faults: ## break it on purpose, on both databases, for as long as it takes (KILL
 	@scripts/deps test >&2
 	@# TestModel is five times as many.
 	@if [ $(HISTORIES) -gt 0 ]; then go test ./internal/promotion -timeout 0 -count 1 -run TestModel -rapid.checks=$$(( ($(HISTORIES) + 4) / 5 )) && echo "the rules of promotion: $(HISTORIES) random histories, 0 violations"; fi
-	@cd faults && go test -timeout 0 -parallel $$(nproc) -count 1 -long -kills $(KILLS) -times $(TIMES) $(if $(KEEP),-keep $(abspath $(KEEP))) $(if $(SEED),-seed $(SEED)) $(if $(ROWS),-rows $(ROWS)) $(if $(DATABASES),-databases $(DATABASES))
+	@cd faults && go test -timeout 0 -parallel $$(( $$(nproc) * 3 / 2 )) -count 1 -long -kills $(KILLS) -times $(TIMES) $(if $(KEEP),-keep $(abspath $(KEEP))) $(if $(SEED),-seed $(SEED)) $(if $(ROWS),-rows $(ROWS)) $(if $(DATABASES),-databases $(DATABASES))
 
 bench: ## measure Terrace beside raw commands (ARGS="--json" for machines)
 	@scripts/deps demo >&2
