@@ -22,7 +22,9 @@ func cut(t *trial) {
 		defer beside.Wait()
 		beside.Go(func() {
 			t.Run("10m", func(sub *testing.T) {
-				newTrial(sub, t.row, t.engine).do(func(t *trial) { t.cuts(10 * time.Minute) })
+				part := newTrial(sub, t.row, t.engine)
+				defer func() { t.counts(part.runs, part.violations) }()
+				part.cuts(10 * time.Minute)
 			})
 		})
 	}

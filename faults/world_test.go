@@ -106,7 +106,8 @@ func newWorld(t *trial, options ...option) *world {
 	}
 	w.front = "http://" + w.listen
 	w.door = newDoor(t, func() string { return w.front })
-	w.flags = []string{"--poll", "500ms", "--provider-mirror", mirror, "--url", w.door.url}
+	// An ask for the branch costs as much as all else that an idle server does in seconds.
+	w.flags = []string{"--poll", "2s", "--provider-mirror", mirror, "--url", w.door.url}
 	w.hook("true")
 	for _, o := range options {
 		o(w)
