@@ -61,11 +61,11 @@ test-go: ## all Go tests with -race (PACKAGES=./internal/config for one)
 KILLS ?= 200
 TIMES ?= 3
 HISTORIES ?= 10000
-faults: ## break it on purpose, on both databases, for as long as it takes (KILLS=200 TIMES=3 KEEP=file SEED=1 ROWS=1,4 DATABASES=sqlite HISTORIES=10000)
+faults: ## break it on purpose, on both databases, for as long as it takes (KILLS=200 TIMES=3 KEEP=file SEED=1 ROWS=1,4 DATABASES=sqlite HISTORIES=10000 LANES=2)
 	@scripts/deps test >&2
 	@# TestModel is five times as many.
 	@if [ $(HISTORIES) -gt 0 ]; then go test ./internal/promotion -timeout 0 -count 1 -run TestModel -rapid.checks=$$(( ($(HISTORIES) + 4) / 5 )) && echo "the rules of promotion: $(HISTORIES) random histories, 0 violations"; fi
-	@cd faults && go test -timeout 0 -parallel $$(( $$(nproc) * 3 / 2 )) -count 1 -long -kills $(KILLS) -times $(TIMES) $(if $(KEEP),-keep $(abspath $(KEEP))) $(if $(SEED),-seed $(SEED)) $(if $(ROWS),-rows $(ROWS)) $(if $(DATABASES),-databases $(DATABASES))
+	@cd faults && go test -timeout 0 -parallel $(or $(LANES),$$(nproc)) -count 1 -long -kills $(KILLS) -times $(TIMES) $(if $(KEEP),-keep $(abspath $(KEEP))) $(if $(SEED),-seed $(SEED)) $(if $(ROWS),-rows $(ROWS)) $(if $(DATABASES),-databases $(DATABASES))
 
 bench: ## measure Terrace beside raw commands (ARGS="--json" for machines)
 	@scripts/deps demo >&2

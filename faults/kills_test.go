@@ -16,12 +16,10 @@ func init() {
 // killsPerWorld is how many kills a world has to stand.
 const killsPerWorld = 20
 
-// rolloutTakes is about how long a commit takes to production: kills are spread over it.
-const rolloutTakes = 3500 * time.Millisecond
-
-// killsAtRandom pushes commit after commit and kills what works on them. Each kill has a
-// seed of its own, from which its moment and its victims follow, so that one of them can
-// be repeated: make faults ROWS=0 KILLS=1 SEED=…
+// killsAtRandom pushes commit after commit and kills what works on them, somewhere between
+// the push and production. Each kill has a seed of its own, from which its victims follow, and
+// its moment as a share of what the world's first rollout took, so that one of them can be
+// repeated: make faults ROWS=0 KILLS=1 SEED=…
 func killsAtRandom(t *trial) {
 	n := *kills
 	if n < 0 {
@@ -67,7 +65,7 @@ func (w *world) killAtRandom(seed uint64, label string) {
 	commit := w.commit()
 	var did []string
 	for range 1 + rng.IntN(2) {
-		moment := time.Duration(rng.Int64N(int64(rolloutTakes)))
+		moment := w.somewhere(rng)
 		victims := draw(rng)
 		w.passes(moment)
 		for _, victim := range victims {
@@ -123,6 +121,11 @@ func (w *world) kill(kind string) int {
 		w.signal(p.pid, syscall.SIGKILL)
 	}
 	return len(victims)
+}
+
+// somewhere is how long after a push it is somewhere between that and production.
+func (w *world) somewhere(rng *rand.Rand) time.Duration {
+	return time.Duration(rng.Float64() * float64(w.takes))
 }
 
 // passes lets time pass: a moment is all that some faults are made of.

@@ -27,7 +27,7 @@ func databaseRestarts(t *trial) {
 		if g != nil {
 			w.reached(*g)
 		} else {
-			w.passes(time.Duration(t.rng.Int64N(int64(rolloutTakes))))
+			w.passes(w.somewhere(t.rng))
 		}
 		away := time.Duration(t.rng.Int64N(int64(2 * time.Second)))
 		server.Kill()

@@ -1,8 +1,6 @@
 package faults
 
 import (
-	"time"
-
 	"github.com/terrace-cd/terrace/internal/client"
 	"github.com/terrace-cd/terrace/internal/wire"
 )
@@ -38,7 +36,7 @@ func pushAfterApproval(t *trial) {
 			second = push()
 		}
 		t.injected("a push beside the approval of %s", run)
-		w.passes(time.Duration(t.rng.Int64N(int64(rolloutTakes))))
+		w.passes(w.somewhere(t.rng))
 		w.agrees = true
 		w.settle(second)
 		shown, err := w.api.Run(w.Context(), run)

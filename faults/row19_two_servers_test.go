@@ -41,7 +41,7 @@ func twoServers(t *trial) {
 	for i := range t.times(3, 30) {
 		seq := w.watch.last()
 		commit := w.commit()
-		w.passes(time.Duration(t.rng.Int64N(int64(rolloutTakes))))
+		w.passes(w.somewhere(t.rng))
 		switch i % 3 {
 		case 2: // it is not dead, it only does not answer, and goes on later
 			w.signal(w.server.Process.Pid, syscall.SIGSTOP)

@@ -17,7 +17,7 @@ func (w *world) settle(commit string) settled {
 	w.Helper()
 	var did settled
 	deadline := time.Now().Add(progressWithin)
-	tick := time.NewTicker(200 * time.Millisecond)
+	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		state, err := w.nudge(commit, &did)

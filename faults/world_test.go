@@ -63,6 +63,7 @@ type world struct {
 	agrees                  bool              // to what waits for an approval
 	playbook                string            // in site.yml, if there is one
 	spare                   bool              // the code has the stack aside
+	takes                   time.Duration     // about what a commit takes to production
 
 	mu     sync.Mutex
 	server *exec.Cmd
@@ -119,8 +120,9 @@ func newWorld(t *trial, options ...option) *world {
 	w.start()
 	w.watch = newWatch(w)
 	w.add()
-	first := w.commit()
+	first, began := w.commit(), time.Now()
 	w.settle(first)
+	w.takes = time.Since(began)
 	w.quiet()
 	return w
 }
