@@ -153,7 +153,7 @@ func (h *FleetHost) Start() {
 	}
 	config := filepath.Join(h.dir, "sshd_config")
 	text := fmt.Sprintf("%s\nHostKey %s\nAuthorizedKeysFile %s\nPidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication %s\n"+
-		"KbdInteractiveAuthentication no\nMaxStartups 100\nSubsystem sftp internal-sftp\n", listen, filepath.Join(h.dir, "host_key"), h.fleet.KeyFile+".pub", passwords)
+		"KbdInteractiveAuthentication no\nMaxStartups 100\nSetEnv HOME=%s\nSubsystem sftp internal-sftp\n", listen, filepath.Join(h.dir, "host_key"), h.fleet.KeyFile+".pub", passwords, emptyHome(t, h.dir))
 	log, err := os.OpenFile(filepath.Join(h.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err := errors.Join(err, os.WriteFile(config, []byte(text), 0o600)); err != nil {
 		t.Fatal(err)

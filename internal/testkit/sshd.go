@@ -1,7 +1,9 @@
 package testkit
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -29,6 +31,7 @@ func SSHD(t testing.TB) *SSHServer {
 	sshd := findSSHD(t)
 	dir := t.TempDir()
 	hostKey, clientKey := filepath.Join(dir, "host"), filepath.Join(dir, "client")
+	home := emptyHome(t, dir)
 	for _, file := range []string{hostKey, clientKey} {
 		keygen(t, "ed25519", file)
 	}
@@ -48,8 +51,10 @@ PermitRootLogin prohibit-password
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 PidFile none
+MaxStartups 100
+SetEnv HOME=%s
 Subsystem sftp internal-sftp
-`, s.Port, hostKey, clientKey+".pub")
+`, s.Port, hostKey, clientKey+".pub", home)
 	configFile := filepath.Join(dir, "sshd_config")
 	if err := os.WriteFile(configFile, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
@@ -73,6 +78,17 @@ Subsystem sftp internal-sftp
 	})
 	Eventually(t, 10*time.Second, "sshd to listen", func() bool { return listens(s.Port) })
 	return s
+}
+
+// emptyHome is where whoever logs in is at home: what somebody's shell does when it starts
+// on this machine takes longer than most tasks, and what they leave is none of theirs.
+func emptyHome(t testing.TB, dir string) string {
+	t.Helper()
+	home := filepath.Join(dir, "home")
+	if err := os.Mkdir(home, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		t.Fatal(err)
+	}
+	return home
 }
 
 // findSSHD returns the absolute path, by which sshd insists on being called.
