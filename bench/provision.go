@@ -160,7 +160,7 @@ stack "one" {
 				return 0, err
 			}
 			began := time.Now()
-			env := w.environment("", "ANSIBLE_CONFIG="+filepath.Join(raw, "ansible.cfg"), "ANSIBLE_HOME="+filepath.Join(w.dir, "raw-ansible"))
+			env := w.environment("", "LC_ALL=C.UTF-8", "ANSIBLE_CONFIG="+filepath.Join(raw, "ansible.cfg"), "ANSIBLE_HOME="+filepath.Join(w.dir, "raw-ansible"))
 			err := command(ctx, raw, env, ansible, "-i", "inventory.yml", "--limit", "db", "ansible/site.yml")
 			return time.Since(began), err
 		},
