@@ -111,7 +111,10 @@ func (r *run) settings() []string {
 		return env
 	}
 	return append(env, "ANSIBLE_STDOUT_CALLBACK=default", "ANSIBLE_FORKS="+forks,
-		"ANSIBLE_PIPELINING=True", "ANSIBLE_HOST_KEY_CHECKING=True")
+		"ANSIBLE_PIPELINING=True", "ANSIBLE_HOST_KEY_CHECKING=True",
+		// Of a connection. Ansible's ten seconds are few where many hosts, or the machine
+		// of the runner, are busy.
+		"ANSIBLE_TIMEOUT=30")
 }
 
 // ansibleHome keeps any program of Ansible inside of the run's folder.
