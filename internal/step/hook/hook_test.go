@@ -27,7 +27,7 @@ type ran struct {
 	dir, log, stdout string
 }
 
-func run(t *testing.T, ctx context.Context, script, within string, apart bool) ran { //nolint:revive // ctx is what the tests vary
+func run(t *testing.T, ctx context.Context, script, within string, apart bool) ran {
 	t.Helper()
 	mask := redact.New([]string{canary})
 	var log, stdout strings.Builder
