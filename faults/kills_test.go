@@ -23,7 +23,7 @@ const killsPerWorld = 20
 func killsAtRandom(t *trial) {
 	n := *kills
 	if n < 0 {
-		n = map[string]int{"sqlite": 4, "postgres": 2}[t.engine]
+		n = map[string]int{"sqlite": 2, "postgres": 1}[t.engine]
 		if t.long {
 			n = 200
 		}
