@@ -151,11 +151,9 @@ func (h *FleetHost) Start() {
 	if h.space != "" {
 		listen, passwords = "Port 22", "yes"
 	}
-	config := filepath.Join(h.dir, "sshd_config")
-	text := fmt.Sprintf("%s\nHostKey %s\nAuthorizedKeysFile %s\nPidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication %s\n"+
-		"KbdInteractiveAuthentication no\nMaxStartups 100\nSetEnv HOME=%s\nSubsystem sftp internal-sftp\n", listen, filepath.Join(h.dir, "host_key"), h.fleet.KeyFile+".pub", passwords, emptyHome(t, h.dir))
+	config := writeSSHDConfig(t, h.dir, listen, filepath.Join(h.dir, "host_key"), h.fleet.KeyFile+".pub", passwords)
 	log, err := os.OpenFile(filepath.Join(h.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err := errors.Join(err, os.WriteFile(config, []byte(text), 0o600)); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
 	args := []string{h.fleet.sshd, "-D", "-e", "-f", config}

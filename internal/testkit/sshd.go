@@ -3,7 +3,6 @@ package testkit
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -31,7 +30,6 @@ func SSHD(t testing.TB) *SSHServer {
 	sshd := findSSHD(t)
 	dir := t.TempDir()
 	hostKey, clientKey := filepath.Join(dir, "host"), filepath.Join(dir, "client")
-	home := emptyHome(t, dir)
 	for _, file := range []string{hostKey, clientKey} {
 		keygen(t, "ed25519", file)
 	}
@@ -41,24 +39,7 @@ func SSHD(t testing.TB) *SSHServer {
 	}
 	s := &SSHServer{Port: FreePort(t), User: me.Username, Key: read(t, clientKey), KeyFile: clientKey}
 	s.KnownHosts = fmt.Sprintf("[127.0.0.1]:%d %s", s.Port, read(t, hostKey+".pub"))
-	config := fmt.Sprintf(`ListenAddress 127.0.0.1
-Port %d
-HostKey %s
-AuthorizedKeysFile %s
-StrictModes no
-UsePAM no
-PermitRootLogin prohibit-password
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-PidFile none
-MaxStartups 100
-SetEnv HOME=%s
-Subsystem sftp internal-sftp
-`, s.Port, hostKey, clientKey+".pub", home)
-	configFile := filepath.Join(dir, "sshd_config")
-	if err := os.WriteFile(configFile, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	configFile := writeSSHDConfig(t, dir, "ListenAddress "+net4("127.0.0.1", s.Port), hostKey, clientKey+".pub", "no")
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		t.Fatal(err)
@@ -80,15 +61,29 @@ Subsystem sftp internal-sftp
 	return s
 }
 
-// emptyHome is where whoever logs in is at home: what somebody's shell does when it starts
-// on this machine takes longer than most tasks, and what they leave is none of theirs.
-func emptyHome(t testing.TB, dir string) string {
+// writeSSHDConfig writes an sshd's configuration into its folder, and returns the file. Whoever
+// logs in has an empty home there: what somebody's shell does when it starts may take longer
+// than most tasks, and what they leave is none of theirs.
+func writeSSHDConfig(t testing.TB, dir, listen, hostKey, authorized, passwords string) string {
 	t.Helper()
-	home := filepath.Join(dir, "home")
-	if err := os.Mkdir(home, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	home, file := filepath.Join(dir, "home"), filepath.Join(dir, "sshd_config")
+	text := fmt.Sprintf(`%s
+HostKey %s
+AuthorizedKeysFile %s
+StrictModes no
+UsePAM no
+PermitRootLogin yes
+PasswordAuthentication %s
+KbdInteractiveAuthentication no
+PidFile none
+MaxStartups 100
+SetEnv HOME=%s
+Subsystem sftp internal-sftp
+`, listen, hostKey, authorized, passwords, home)
+	if err := errors.Join(os.MkdirAll(home, 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	return home
+	return file
 }
 
 // findSSHD returns the absolute path, by which sshd insists on being called.

@@ -21,7 +21,7 @@ func TestBastion(t *testing.T) {
 	f.Behind("inner-2", "edge")
 	b := newBench(t, remote+"    - ansible.builtin.copy: {dest: '{{ root }}/file', content: x}\n").onFleet(f, "inner-1", "inner-2")
 	b.o.Provision.Bastion = &wire.Bastion{Host: edge.Address, Port: edge.Port, User: edge.Vars()["ansible_user"].(string)}
-	bastion := BastionName(*b.o.Provision.Bastion)
+	bastion := bastionName(*b.o.Provision.Bastion)
 	done := b.succeeds()
 	b.wants(done, "inner-1 done, inner-2 done")
 	if k := done.HostKeys; len(k) != 3 || k[0].Host != bastion || k[0].Keys[0] != edge.HostKey() || k[1].Keys[0] != f.Host("inner-1").HostKey() {

@@ -72,11 +72,7 @@ func (r *results) silence(e event) string {
 	if e.Event == "other_key" {
 		return r.o.otherKey(e.Host, e.Shown)
 	}
-	what := "host " + e.Host
-	if strings.HasPrefix(e.Host, wire.BastionName) {
-		what = "the " + strings.Replace(e.Host, ":", " ", 1)
-	}
-	return fmt.Sprintf("%s did not let Ansible in within %s: %s", what, r.o.within(), e.said())
+	return fmt.Sprintf("%s did not let Ansible in within %s: %s", called(e.Host), r.o.within(), e.said())
 }
 
 // why says for one host why it is not done.
@@ -90,4 +86,12 @@ func (r *results) why(name, status string) string {
 		return "the playbook did not come to its end here"
 	}
 	return "the log says more"
+}
+
+// called is how people are told of a host, or of the bastion.
+func called(host string) string {
+	if address, ok := strings.CutPrefix(host, wire.BastionName); ok {
+		return "the bastion " + address
+	}
+	return "host " + host
 }

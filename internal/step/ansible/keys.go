@@ -31,8 +31,8 @@ func alias(host string) string {
 	return "host-" + hex.EncodeToString(sum[:])[:24]
 }
 
-// BastionName is the name of a bastion among hosts.
-func BastionName(b wire.Bastion) string { return wire.BastionName + b.Host }
+// bastionName is the name of a bastion among hosts.
+func bastionName(b wire.Bastion) string { return wire.BastionName + b.Host }
 
 // known are the keys that hosts have to show, by host. Of a host that was made anew,
 // only what its provider says holds.
@@ -78,7 +78,7 @@ func learned(file string, p wire.Provision) ([]wire.HostKeys, error) {
 		names[alias(host)] = host
 	}
 	if p.Bastion != nil {
-		names[alias(BastionName(*p.Bastion))] = BastionName(*p.Bastion)
+		names[alias(bastionName(*p.Bastion))] = bastionName(*p.Bastion)
 	}
 	for host := range known(p) {
 		delete(names, alias(host)) // nothing else is accepted of them
@@ -120,10 +120,7 @@ func (o Options) otherKey(host, shown string) string {
 	if shown != "" {
 		now = ", and it shows " + shown
 	}
-	what := "host " + host
-	if strings.HasPrefix(host, wire.BastionName) {
-		what = "the " + strings.Replace(host, ":", " ", 1)
-	}
+	what := called(host)
 	if had.Given {
 		return fmt.Sprintf("%s does not have the host key that host_keys of the ansible block says (%s)%s. Either that is not up to date, or something stands between; nothing was run",
 			what, strings.Join(fingerprints, ", "), now)

@@ -119,16 +119,13 @@ func (r *results) take(e event) {
 // begin notes that a play, or a batch of one, begins. The plays before it have ended
 // then, with all of their batches.
 func (r *results) begin(e event) {
-	for i := range r.plays {
-		if r.plays[i].Play == e.Play {
-			r.plays[i].begun, r.plays[i].batch = true, e.Hosts
-			r.plays[i].add(e.Hosts)
-			return
-		}
+	i := slices.IndexFunc(r.plays, func(p play) bool { return p.Play == e.Play })
+	if i < 0 {
+		i = len(r.plays)
+		r.plays = append(r.plays, play{planned: planned{Play: e.Play, Hosts: &e.Hosts}})
 	}
-	next := play{planned: planned{Play: e.Play, Hosts: &e.Hosts}, begun: true, batch: e.Hosts}
-	next.add(e.Hosts)
-	r.plays = append(r.plays, next)
+	r.plays[i].begun, r.plays[i].batch = true, e.Hosts
+	r.plays[i].add(e.Hosts)
 }
 
 // end notes how a batch ended. It is Ansible's last word on its hosts: what was rescued,

@@ -50,7 +50,7 @@ func (o Options) openSSH() (_ *session, err error) {
 	}
 	files := map[string][]byte{"known_hosts": hosts}
 	if s.bastion != nil {
-		_, strict := keys[BastionName(*s.bastion)]
+		_, strict := keys[bastionName(*s.bastion)]
 		if files["bastion"], err = s.bastionConfig(strict); err != nil {
 			return nil, err
 		}
@@ -111,7 +111,7 @@ func (s *session) bastionConfig(strict bool) ([]byte, error) {
 		checking = "yes"
 	}
 	lines := []string{
-		"Host bastion", "HostName " + b.Host, "HostKeyAlias " + alias(BastionName(*b)), "StrictHostKeyChecking " + checking,
+		"Host bastion", "HostName " + b.Host, "HostKeyAlias " + alias(bastionName(*b)), "StrictHostKeyChecking " + checking,
 		"UserKnownHostsFile " + s.path("known_hosts"), "GlobalKnownHostsFile /dev/null", "HashKnownHosts no", "UpdateHostKeys no", "CheckHostIP no",
 		"IdentityFile none", "BatchMode yes", "ControlMaster auto", "ControlPersist 60s", "ControlPath " + s.path("%C"), "ServerAliveInterval 15",
 	}
@@ -137,7 +137,7 @@ func (s *session) env() []string {
 		env = append(env, "ANSIBLE_SSH_ARGS=-F /dev/null -C -o ControlMaster=auto -o ControlPersist=60s")
 	}
 	if s.bastion != nil {
-		env = append(env, "TERRACE_BASTION="+BastionName(*s.bastion), "TERRACE_BASTION_SSH="+s.throughBastion())
+		env = append(env, "TERRACE_BASTION="+bastionName(*s.bastion), "TERRACE_BASTION_SSH="+s.throughBastion())
 	}
 	if s.agent != nil {
 		env = append(env, "SSH_AUTH_SOCK="+s.path("agent"))

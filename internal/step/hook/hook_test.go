@@ -2,11 +2,14 @@ package hook
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -24,7 +27,7 @@ const canary = "c4n4ry-of-hooks"
 // ran is a hook that was run: what became of it, and of its output.
 type ran struct {
 	wire.Hooked
-	dir, log, stdout string
+	log, stdout string
 }
 
 func run(t *testing.T, ctx context.Context, script, within string, apart bool) ran {
@@ -40,7 +43,7 @@ func run(t *testing.T, ctx context.Context, script, within string, apart bool) r
 	if err := masked.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	return ran{h, o.Dir, log.String(), stdout.String()}
+	return ran{h, log.String(), stdout.String()}
 }
 
 func TestHowAHookEnds(t *testing.T) {
@@ -123,7 +126,7 @@ func TestACancelledHook(t *testing.T) {
 	up, down := filepath.Join(dir, "up"), filepath.Join(dir, "down")
 	ended := make(chan ran)
 	go func() {
-		ended <- run(t, ctx, fmt.Sprintf("trap 'touch %s; exit 0' INT TERM; sleep 60 & touch %s; wait", down, up), "1m", false)
+		ended <- run(t, ctx, fmt.Sprintf("trap 'touch %s; exit 0' INT TERM; sleep 60 & echo $! >%s.new; mv %[2]s.new %[2]s; wait", down, up), "1m", false)
 	}()
 	testkit.Eventually(t, time.Minute, "the hook to work", func() bool { _, err := os.Stat(up); return err == nil })
 	cancel()
@@ -134,4 +137,10 @@ func TestACancelledHook(t *testing.T) {
 	if _, err := os.Stat(down); err != nil {
 		t.Error("it had no time to clean up:", err)
 	}
+	text, err := os.ReadFile(up)
+	grandchild, numberErr := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || numberErr != nil {
+		t.Fatal(err, numberErr)
+	}
+	testkit.Eventually(t, 10*time.Second, "its grandchild to be gone", func() bool { return errors.Is(syscall.Kill(grandchild, 0), syscall.ESRCH) })
 }
