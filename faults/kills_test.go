@@ -10,7 +10,7 @@ import (
 )
 
 func init() {
-	register(row{number: randomKills, fault: "kill -9 at random moments", short: true, run: killsAtRandom})
+	register(row{number: randomKills, fault: "kill -9 at random moments", share: []string{"sqlite", "postgres"}, run: killsAtRandom})
 }
 
 // killsPerWorld is how many kills a world has to stand.

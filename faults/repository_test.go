@@ -9,7 +9,8 @@ import (
 	"github.com/terrace-cd/terrace/internal/core"
 )
 
-// The repository of a world: base and web, wired by an output, in three environments.
+// The repository of a world: base and web, wired by an output, in three environments, or in
+// the first two in what every test run does.
 // Each commit is a new generation, which changes base's record in place and replaces
 // web's servers, in every environment. A stack in an environment has a tenant of its own
 // in the cloud, so that every line of the cloud's journal names its instance.
@@ -19,7 +20,7 @@ var (
 	environments = []string{"dev", "staging", "production"}
 	upstream     = map[string][]string{"staging": {"dev"}, "production": {"staging"}}
 	stacks       = []string{"base", "web"}
-	servers      = map[string]int{"dev": 1, "staging": 1, "production": 2}
+	servers      = map[string]int{"dev": 1, "staging": 2, "production": 2}
 )
 
 // tenant is the name of an instance in the cloud.

@@ -11,7 +11,7 @@ import (
 )
 
 func init() {
-	register(row{number: 1, fault: "kill -9 the server at every transition", short: true, run: serverKilledAtTransitions})
+	register(row{number: 1, fault: "kill -9 the server at every transition", share: []string{"sqlite"}, run: serverKilledAtTransitions})
 }
 
 // resumesWithin is how soon after its start a server goes on with what there is to do.
@@ -22,19 +22,9 @@ const resumesWithin = 30 * time.Second
 // when it happens.
 func serverKilledAtTransitions(t *trial) {
 	w := newWorld(t)
-	seq := w.watch.last()
-	w.settle(w.commit())
-	w.quiet()
-	var moments []string
-	for _, e := range w.watch.since(seq) {
-		if name := w.watch.moment(e); !slices.Contains(moments, name) {
-			moments = append(moments, name)
-		}
-	}
-	if !t.long {
-		moments = slices.DeleteFunc(moments, func(m string) bool {
-			return !slices.Contains([]string{"run.applying of base@dev", "state.written of web@staging", "run.succeeded of web@production"}, m)
-		})
+	moments := []string{"run.applying of base@dev", "state.written of web@dev", "run.succeeded of web@staging"}
+	if t.long {
+		moments = w.moments()
 	}
 	for _, moment := range moments {
 		seq := w.watch.last()
@@ -52,16 +42,27 @@ func serverKilledAtTransitions(t *trial) {
 	w.checkAll()
 }
 
+// moments are the names of what happens in a rollout that nothing disturbs, in order.
+func (w *world) moments() []string {
+	w.Helper()
+	seq := w.watch.last()
+	w.settle(w.commit())
+	w.quiet()
+	var all []string
+	for _, e := range w.watch.since(seq) {
+		if name := w.watch.moment(e); !slices.Contains(all, name) {
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
 // moment names a transition in a way that is the same in every rollout.
 func (v *watch) moment(e wire.Event) string {
 	on := e.On
 	if strings.HasPrefix(e.Kind, "run.") {
-		on = "run"
-		for _, q := range v.since(0) {
-			if q.Kind == "run.queued" && q.On == e.On {
-				on = q.Data["instance"]
-			}
-		}
+		all, _ := v.after(0)
+		on = queuedAt(all, e.On)
 	}
 	if strings.HasPrefix(e.Kind, "rollout.") || strings.HasPrefix(e.Kind, "release.") {
 		return e.Kind

@@ -9,7 +9,7 @@ import (
 )
 
 func init() {
-	register(row{number: 2, fault: "kill the server around the commit of a state write", short: true, run: writeInterrupted})
+	register(row{number: 2, fault: "kill the server around the commit of a state write", share: []string{"postgres"}, run: writeInterrupted})
 }
 
 // The server dies when a state arrives, while it stores it, and when it has stored it

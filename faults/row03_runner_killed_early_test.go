@@ -10,7 +10,7 @@ import (
 )
 
 func init() {
-	register(row{number: 3, fault: "kill -9 the runner in clone, init, plan", long: true, run: runnerKilledEarly})
+	register(row{number: 3, fault: "kill -9 the runner in clone, init, plan", run: runnerKilledEarly})
 }
 
 // Nothing is changed yet when the runner dies: the run is done again, from the same

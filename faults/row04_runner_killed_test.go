@@ -9,7 +9,7 @@ import (
 )
 
 func init() {
-	register(row{number: 4, fault: "kill -9 the runner in apply", short: true, run: runnerKilledInApply})
+	register(row{number: 4, fault: "kill -9 the runner in apply", share: []string{"sqlite"}, run: runnerKilledInApply})
 }
 
 // unknownWithin is how soon the outcome of an apply whose runner is gone is unknown.

@@ -3,7 +3,7 @@ package faults
 import "syscall"
 
 func init() {
-	register(row{number: 6, fault: "SIGTERM the runner in apply", long: true, run: runnerTerminated})
+	register(row{number: 6, fault: "SIGTERM the runner in apply", run: runnerTerminated})
 }
 
 // The runner is asked to end in the middle of an apply: its engine stores what it has,

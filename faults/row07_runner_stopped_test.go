@@ -8,7 +8,7 @@ import (
 )
 
 func init() {
-	register(row{number: 7, fault: "SIGSTOP the runner past its lease, then SIGCONT", long: true, run: runnerStopped})
+	register(row{number: 7, fault: "SIGSTOP the runner past its lease, then SIGCONT", run: runnerStopped})
 }
 
 // leaseLasts is how long a runner may be silent before it is asked for.

@@ -9,7 +9,7 @@ import (
 )
 
 func init() {
-	register(row{number: 8, fault: "cut runner and server for 5 s, and for 10 min", run: cut})
+	register(row{number: 8, fault: "cut runner and server for 5 s, and for 10 min", share: []string{"sqlite"}, run: cut})
 }
 
 // Runner and server are cut from each other in the middle of an apply, which ends while

@@ -6,7 +6,7 @@ import (
 )
 
 func init() {
-	register(row{number: 9, fault: "drop the reply of LOCK, POST, UNLOCK", long: true, run: repliesDropped})
+	register(row{number: 9, fault: "drop the reply of LOCK, POST, UNLOCK", run: repliesDropped})
 }
 
 // The server does what it is asked, and its answer is lost on the way: who asked asks

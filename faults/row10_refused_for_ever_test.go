@@ -11,7 +11,7 @@ import (
 )
 
 func init() {
-	register(row{number: 10, fault: "state writes answered 500 for ever", long: true, run: refusedForEver})
+	register(row{number: 10, fault: "state writes answered 500 for ever", run: refusedForEver})
 }
 
 // The server has an error of its own whenever a state of one instance is written. The

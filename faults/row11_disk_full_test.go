@@ -10,7 +10,7 @@ import (
 )
 
 func init() {
-	register(row{number: 11, fault: "disk full on the server, on the runner", long: true, run: diskFull})
+	register(row{number: 11, fault: "disk full on the server, on the runner", run: diskFull})
 }
 
 // In the middle of an apply the disk is full: the server's, with its database and its

@@ -7,7 +7,7 @@ import (
 )
 
 func init() {
-	register(row{number: 12, fault: "the database restarts in mid-run", only: "postgres", short: true, run: databaseRestarts})
+	register(row{number: 12, fault: "the database restarts in mid-run", only: "postgres", share: []string{"postgres"}, run: databaseRestarts})
 }
 
 // The database is killed and started again at random moments of rollouts, and once in the
@@ -15,7 +15,7 @@ func init() {
 func databaseRestarts(t *trial) {
 	server := testkit.PostgresServer(t)
 	w := newWorld(t, withDatabase(server.Database(t)))
-	for i := range t.times(2, 20) {
+	for i := range t.times(1, 20) {
 		seq := w.watch.last()
 		var g *gate
 		if i%2 == 0 {

@@ -13,7 +13,7 @@ import (
 )
 
 func init() {
-	register(row{number: 13, fault: "webhooks repeated 100 times, out of order, lost", long: true, run: webhooks})
+	register(row{number: 13, fault: "webhooks repeated 100 times, out of order, lost", run: webhooks})
 }
 
 // polled is how often the branch is read in this row: often enough to wait for it, seldom

@@ -6,7 +6,7 @@ import (
 )
 
 func init() {
-	register(row{number: 18, fault: "a push between approval and apply", long: true, run: pushAfterApproval})
+	register(row{number: 18, fault: "a push between approval and apply", run: pushAfterApproval})
 }
 
 // A stack left the code. Somebody agrees to its destruction, and while that is on its way,

@@ -16,7 +16,7 @@ import (
 )
 
 func init() {
-	register(row{number: 19, fault: "two servers on one PostgreSQL, one of them killed", long: true, only: "postgres", run: twoServers})
+	register(row{number: 19, fault: "two servers on one PostgreSQL, one of them killed", only: "postgres", run: twoServers})
 }
 
 // Two servers share a database, a storage and a master key. Whichever of them is killed or

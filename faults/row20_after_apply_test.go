@@ -8,7 +8,7 @@ import (
 )
 
 func init() {
-	register(row{number: 20, fault: "kill in Ansible, in verification", long: true, run: killedAfterApply})
+	register(row{number: 20, fault: "kill in Ansible, in verification", run: killedAfterApply})
 }
 
 // The infrastructure is there, and the runner dies while Ansible configures it, or while

@@ -3,6 +3,7 @@ package faults
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -15,9 +16,9 @@ type row struct {
 	number int
 	// fault names it, in the table that is printed.
 	fault string
-	// long says that it is too slow for every test run; short that a share of it runs
-	// there on PostgreSQL too.
-	long, short bool
+	// share names the databases on which some of it is in every test run: each world takes its
+	// time, and together they have three minutes.
+	share []string
 	// only is the one database on which the fault can be made, "" for all.
 	only string
 	// run breaks something, as often as t.long asks for, and calls injected each time.
@@ -42,7 +43,7 @@ var engines = map[string]func(testing.TB) string{
 func TestFaults(t *testing.T) {
 	for _, r := range rows {
 		for _, engine := range chosenDatabases() {
-			if !chosen(r.number) || r.only != "" && r.only != engine || !*long && *only == "" && (r.long || engine == "postgres" && !r.short) {
+			if !chosen(r.number) || r.only != "" && r.only != engine || !*long && *only == "" && !slices.Contains(r.share, engine) {
 				continue
 			}
 			if runs, ok := earlier.has(r.number, engine, ""); ok && r.number != randomKills {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/terrace-cd/terrace/internal/testkit"
@@ -15,11 +16,12 @@ import (
 // it, and the argument lists of its processes. It sees what happens soon after,
 // and remembers what it saw: the oracle compares that with what is there in the end.
 type watch struct {
-	w      *world
-	every  time.Duration
-	cancel context.CancelFunc
-	done   chan struct{}
+	w       *world
+	cancel  context.CancelFunc
+	done    chan struct{}
+	waiting atomic.Int32 // who waits for an event
 
+	asking  sync.Mutex // held by who asks for events
 	mu      sync.Mutex
 	events  []wire.Event
 	changed chan struct{} // closed when there are more
@@ -28,11 +30,7 @@ type watch struct {
 
 func newWatch(w *world) *watch {
 	ctx, cancel := context.WithCancel(context.Background())
-	every := closely
-	if w.row.number == randomKills {
-		every = loosely
-	}
-	v := &watch{w: w, every: every, cancel: cancel, done: make(chan struct{}), changed: make(chan struct{})}
+	v := &watch{w: w, cancel: cancel, done: make(chan struct{}), changed: make(chan struct{})}
 	go v.follow(ctx)
 	return v
 }
@@ -44,34 +42,37 @@ func (v *watch) stop() {
 
 func (v *watch) follow(ctx context.Context) {
 	defer close(v.done)
-	asks, looks := time.NewTicker(v.every), time.NewTicker(lookEvery)
-	defer asks.Stop()
-	defer looks.Stop()
-	for {
+	tick := time.NewTicker(closely)
+	defer tick.Stop()
+	for n := 0; ; n++ {
 		select {
 		case <-ctx.Done():
 			return
-		case <-asks.C:
+		case <-tick.C:
+		}
+		if v.waiting.Load() > 0 || n%loosely == 0 {
 			v.ask(ctx)
-		case <-looks.C:
+		}
+		if n%loosely == 0 {
 			v.look()
 		}
 	}
 }
 
-// How often a watch asks for events: as often as a fault's moment needs, or now and then
-// where the moment is random. It is most of what a world costs.
+// How often a watch asks for events: as often as a fault's moment needs while somebody waits
+// for it, and else every so many times. It was a quarter of what a world costs.
 const (
-	closely   = 25 * time.Millisecond
-	loosely   = 250 * time.Millisecond
-	lookEvery = 300 * time.Millisecond
+	closely = 25 * time.Millisecond
+	loosely = 10
 )
 
 // ask reads the events that are new. A server that is away has none.
 func (v *watch) ask(ctx context.Context) {
+	v.asking.Lock()
+	defer v.asking.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	events, err := v.w.api.Events(ctx, "", v.last())
+	events, err := v.w.api.Events(ctx, "", v.seen())
 	if err != nil || len(events) == 0 {
 		return
 	}
@@ -93,8 +94,14 @@ func (v *watch) look() {
 	}
 }
 
-// last is the number of the last event that was seen.
+// last is the number of the last event that there is.
 func (v *watch) last() int64 {
+	v.ask(v.w.Context())
+	return v.seen()
+}
+
+// seen is the number of the last event that was seen.
+func (v *watch) seen() int64 {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if len(v.events) == 0 {
@@ -103,8 +110,9 @@ func (v *watch) last() int64 {
 	return v.events[len(v.events)-1].Seq
 }
 
-// since returns what was seen after an event.
+// since returns what there is after an event.
 func (v *watch) since(seq int64) []wire.Event {
+	v.ask(v.w.Context())
 	all, _ := v.after(seq)
 	return all
 }
@@ -123,6 +131,8 @@ func (v *watch) after(seq int64) ([]wire.Event, <-chan struct{}) {
 // first waits for the first event after seq that is one.
 func (v *watch) first(seq int64, what string, is func(wire.Event) bool) wire.Event {
 	v.w.Helper()
+	v.waiting.Add(1)
+	defer v.waiting.Add(-1)
 	deadline := time.NewTimer(progressWithin)
 	defer deadline.Stop()
 	for {
@@ -156,20 +166,30 @@ func (v *watch) became(seq int64, instance, status string) string {
 
 // isAt reports whether a run is at an instance, as its first event says.
 func (v *watch) isAt(run, instance string) bool {
-	for _, e := range v.since(0) {
-		if e.Kind == "run.queued" && e.On == run && e.Data["instance"] != "" {
-			return e.Data["instance"] == instance
+	all, _ := v.after(0)
+	if at := queuedAt(all, run); at != "" {
+		return at == instance
+	}
+	return queuedAt(v.since(0), run) == instance
+}
+
+// queuedAt is the instance of a run, "" for one that is not in these events.
+func queuedAt(events []wire.Event, run string) string {
+	for _, e := range events {
+		if e.Kind == "run.queued" && e.On == run {
+			return e.Data["instance"]
 		}
 	}
-	return false
+	return ""
 }
 
 // none fails the trial when one of these kinds of events happened after seq.
 func (v *watch) none(seq int64, kinds ...string) {
 	v.w.Helper()
-	for _, e := range v.since(seq) {
+	all := v.since(seq)
+	for _, e := range all {
 		for _, kind := range kinds {
-			v.w.wants(e.Kind != kind, "there is %s of %s %v, and nothing of the kind should have come of it:%s", e.Kind, e.On, e.Data, tell(v.since(seq)))
+			v.w.wants(e.Kind != kind, "there is %s of %s %v, and nothing of the kind should have come of it:%s", e.Kind, e.On, e.Data, tell(all))
 		}
 	}
 }
