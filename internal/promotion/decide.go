@@ -1,6 +1,7 @@
 package promotion
 
 import (
+	"slices"
 	"time"
 
 	"github.com/terrace-cd/terrace/internal/core"
@@ -17,26 +18,21 @@ func Decide(s Snapshot, now time.Time) []Decision {
 	for _, name := range d.environmentNames() {
 		d.environment(name)
 	}
-	for i := range d.Rollouts {
-		d.end(&d.Rollouts[i])
-	}
-	d.look()
-	return append(d.entering(), d.out...)
-}
-
-// entering are the admissions. A rollback takes back what others go on from, so that they
-// are asked about again after it.
-func (d *decider) entering() []Decision {
-	var back []Decision
-	for _, x := range d.admits {
-		if x.(Admit).Hold != nil {
-			back = append(back, x)
+	// A rollback that enters changes what is verified, and with it what others go on from:
+	// whether they enter, and whether they are over, is asked after it.
+	if back := slices.DeleteFunc(slices.Clone(d.admits), func(x Admit) bool { return x.Hold == nil }); len(back) > 0 {
+		d.admits = back
+	} else {
+		for i := range d.Rollouts {
+			d.end(&d.Rollouts[i])
 		}
 	}
-	if back != nil {
-		return back
+	d.look()
+	all := make([]Decision, 0, len(d.admits)+len(d.out))
+	for _, x := range d.admits {
+		all = append(all, x)
 	}
-	return d.admits
+	return append(all, d.out...)
 }
 
 // decider collects decisions. Its snapshot is never changed: each call decides one
@@ -49,7 +45,7 @@ type decider struct {
 	building map[string]bool
 	// admits come before all others: their gates were seen open in this very snapshot,
 	// and a stage that succeeds further down the list may close one (rule 5).
-	admits []Decision
+	admits []Admit
 }
 
 // place is a stage with its rollout.

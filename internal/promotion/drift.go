@@ -36,7 +36,7 @@ func (Look) decision() {}
 func (d *decider) look() {
 	entered := map[string]bool{}
 	for _, x := range d.admits {
-		entered[x.(Admit).Environment] = true
+		entered[x.Environment] = true
 	}
 	for _, s := range d.Sights {
 		if !entered[s.Environment] && d.idle(s) && s.due(d.now) {

@@ -37,6 +37,7 @@ func TestRule10_Images(t *testing.T) {
 		{"an automatic rollback builds before it looks", snap(env("dev", entered(2)), ro(1, backByItself(2), in("dev", running, stack("image.os", isImage), web(undecided), stack("db")))), []string{"start image image.os in 1.dev"}, nil},
 		{"and then looks", snap(env("dev", entered(2)), ro(1, backByItself(2), in("dev", running, stack("image.os", isImage, upToDate, run(core.RunSucceeded)), web(), stack("db")))),
 			[]string{"start preview web in 1.dev", "start preview db in 1.dev"}, nil},
+		{"and ends its looks first when one that was forgotten meanwhile is not built again", snap(env("dev", entered(2)), ro(1, backByItself(2), in("dev", running, stack("image.os", isImage, run(core.RunCancelled)), web(undecided), stack("db", looked(core.RunChecking))))), nil, nil},
 	})
 }
 

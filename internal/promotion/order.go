@@ -134,6 +134,13 @@ func survey(p place) summary {
 				s.awaiting++
 			}
 		}
+		if r := in.Preview; r != nil && !r.Status.Terminal() { // no stage ends before its runs
+			s.unfinished++
+			s.active++
+			if r.Status.Supersedable() {
+				s.supersedable++
+			}
+		}
 	}
 	for _, in := range st.Instances {
 		if where[in.Stack] != toDo {

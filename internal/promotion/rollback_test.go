@@ -85,6 +85,9 @@ func TestRule21_NothingGoesOnDownstream(t *testing.T) {
 		{"one tried again has to be verified again", snap(env("dev", entered(3), verifiedAt(2), held(core.HoldRollback, 3)), ro(3, manual, in("dev", waiting), in("production", waiting, after("dev")))), nil,
 			map[string]string{"3.dev": "a hold on dev: because", "3.production": "dev: not verified yet"}},
 		{"after somebody lifted the hold", snap(env("dev", entered(3), verifiedAt(2)), ro(3, manual, in("dev", waiting), in("production", waiting, after("dev")))), []string{"admit 3.dev"}, nil},
+		{"what its entering verifies again is not given up in the same moment", snap(env("us", verifiedAt(3)), ro(2, in("us", superseded), in("world", waiting, after("us"))), ro(2, back(3, 1), in("us", waiting))),
+			[]string{"admit 2'.us and hold it for 3: " + byAna}, nil},
+		{"but before it may enter", snap(env("us", verifiedAt(3)), ro(2, in("us", superseded), in("world", waiting, after("us")))), []string{"ro2 is superseded"}, nil},
 	})
 }
 
