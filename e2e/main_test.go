@@ -4,12 +4,13 @@
 package e2e
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/terrace-cd/terrace/internal/testkit"
 )
 
 // terrace is the program under test, built once, with the race detector; it is what serves.
@@ -29,14 +30,9 @@ func testMain(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	terrace, plain = filepath.Join(dir, "race", "terrace"), filepath.Join(dir, "plain", "terrace")
-	for _, args := range [][]string{{"-race", "-o", terrace}, {"-o", plain}} {
-		args = append(append([]string{"build", "-buildvcs=false"}, args...), "../cmd/terrace")
-		build := exec.CommandContext(context.Background(), "go", args...)
-		build.Stdout, build.Stderr = os.Stderr, os.Stderr
-		if err := build.Run(); err != nil {
-			fmt.Fprintln(os.Stderr, "building the program:", err)
-			return 1
-		}
+	if err := errors.Join(testkit.Build(terrace, "-race"), testkit.Build(plain)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
 	return m.Run()
 }

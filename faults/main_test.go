@@ -1,17 +1,17 @@
 package faults
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/terrace-cd/terrace/internal/testkit"
 )
 
 // What make faults passes on.
@@ -51,10 +51,12 @@ func testMain(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	terrace = filepath.Join(dir, "terrace")
-	build := exec.CommandContext(context.Background(), "go", "build", "-buildvcs=false", "-trimpath", "-tags", "faults", "-o", terrace, "../cmd/terrace")
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "building the program:", err)
+	flags := []string{"-tags", "faults"}
+	if *keep != "" {
+		flags = append(flags, "-trimpath") // another clone's program is the same
+	}
+	if err := testkit.Build(terrace, flags...); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	if *keep != "" {
