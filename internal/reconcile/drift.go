@@ -13,7 +13,10 @@ import (
 func (w *worker) sights(ctx context.Context, s *snapshot) error {
 	every := map[string]time.Duration{}
 	for name := range s.Environments {
-		cfg := w.there(ctx, s, name)
+		cfg, err := w.there(ctx, s, name)
+		if err != nil {
+			return err
+		}
 		if cfg == nil {
 			continue
 		}

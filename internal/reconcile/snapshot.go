@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -158,7 +159,10 @@ func (w *worker) rollout(ctx context.Context, s *snapshot, ro core.Rollout) (pro
 			Withdrawn: st.Withdrawn, Before: s.before[st.ID], Config: promotion.Environment{Name: st.Environment}}
 		for _, e := range cfg.Environments {
 			if e.Name == st.Environment {
-				l := w.law(ctx, s, cfg, ro.Release, e.Name)
+				l, err := w.law(ctx, s, cfg, ro.Release, e.Name)
+				if err != nil {
+					return out, err
+				}
 				stage.Config = promotion.Environment{Name: e.Name, After: e.After, Bake: e.Bake, Every: e.Queue == "every",
 					Windows: l.Windows(), Freezes: l.Freezes(e.Name, s.freezes, s.now), SecondPerson: s.rails.SkipTakesSecond(w.project, e.Name),
 					AutoRollback: e.Rollback == "auto", Sandbox: s.project.Sandbox != nil}
@@ -166,7 +170,6 @@ func (w *worker) rollout(ctx context.Context, s *snapshot, ro core.Rollout) (pro
 					stage.Config.After = nil // it was verified here, and comes from nowhere else
 				}
 				if st.Status == core.StageWaiting && !ro.Status.Terminal() {
-					var err error
 					if stage.Config.Parity, err = s.look.Gate(ctx, e.Name, l.Parity()); err != nil {
 						return out, err
 					}
@@ -193,33 +196,40 @@ func (w *worker) rollout(ctx context.Context, s *snapshot, ro core.Rollout) (pro
 }
 
 // law is what judges a release that enters an environment.
-func (w *worker) law(ctx context.Context, s *snapshot, cfg *config.Config, r core.Release, environment string) law.Law {
+func (w *worker) law(ctx context.Context, s *snapshot, cfg *config.Config, r core.Release, environment string) (law.Law, error) {
 	l := law.For(s.rails, s.project, environment)
 	l.Sources = append(l.Sources, law.Of(cfg, environment, law.Entering(r)))
-	if there := w.there(ctx, s, environment); there != nil && there != cfg {
+	there, err := w.there(ctx, s, environment)
+	if err == nil && there != nil && there != cfg {
 		l.Sources = append(l.Sources, law.Of(there, environment, law.There(s.verified[environment])))
 	}
-	return l
+	return l, err
 }
 
 // there is the configuration of the release that was verified last in an environment, which
-// judges what comes after it too (rule 28); nil when there is none.
-func (w *worker) there(ctx context.Context, s *snapshot, environment string) *config.Config {
+// judges what comes after it too (rule 28); nil when there is none, or none any more: what no
+// repository has, or no Terrace understands, would keep everybody out for ever. Not to be able
+// to read it now is an error, and nobody enters by that.
+func (w *worker) there(ctx context.Context, s *snapshot, environment string) (*config.Config, error) {
 	release := s.verified[environment]
 	if release.Commit == "" {
-		return nil
+		return nil, nil
 	}
 	cfg := s.configs[release.Commit]
 	if cfg == nil {
 		var err error
-		if cfg, err = w.Wanted.Config(ctx, s.project, release.Commit); err != nil {
-			// Nothing would ever enter again, were this an error.
-			w.Log.Warn("the release that is there cannot be read, and its windows are not known", "project", w.project, "environment", environment, "commit", release.Commit, "error", err)
-			return nil
+		cfg, err = w.Wanted.Config(ctx, s.project, release.Commit)
+		switch core.CodeOf(err) {
+		case core.Invalid, core.NotFound:
+			w.Log.Warn("the release that is there has no configuration any more, and its windows are not known", "project", w.project, "environment", environment, "commit", release.Commit, "error", err)
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("what the release in %s asks of the next one cannot be read: %w", environment, err)
 		}
 		s.configs[release.Commit] = cfg
 	}
-	return cfg
+	return cfg, nil
 }
 
 // accrue returns how much of a bake was measured and is not stored yet.
