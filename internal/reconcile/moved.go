@@ -131,14 +131,12 @@ func (w *worker) skipped(ctx context.Context, s *snapshot, names promotion.Names
 			if r.Number <= oldest || r.Number >= ro.Release.Number || r.Invalid != "" {
 				continue
 			}
-			cfg, err := w.Wanted.Config(ctx, s.project, r.Commit)
-			switch core.CodeOf(err) {
-			case "":
-			case core.Invalid, core.NotFound: // it was not what is there, and is gone
-				w.Log.Warn("a release that was skipped cannot be read; what it renamed is not known", "project", w.project, "release", r.Number, "error", err)
-				continue
-			default:
+			cfg, err := w.past(ctx, s, r.Commit, "what it renamed")
+			if err != nil {
 				return nil, err
+			}
+			if cfg == nil {
+				continue // it was not what is there, and is gone
 			}
 			renames := map[string]string{}
 			for _, stack := range cfg.Stacks {

@@ -207,29 +207,35 @@ func (w *worker) law(ctx context.Context, s *snapshot, cfg *config.Config, r cor
 }
 
 // there is the configuration of the release that was verified last in an environment, which
-// judges what comes after it too (rule 28); nil when there is none, or none any more: what no
-// repository has, or no Terrace understands, would keep everybody out for ever. Not to be able
-// to read it now is an error, and nobody enters by that.
+// judges what comes after it too (rule 28); nil when there is none.
 func (w *worker) there(ctx context.Context, s *snapshot, environment string) (*config.Config, error) {
-	release := s.verified[environment]
-	if release.Commit == "" {
+	commit := s.verified[environment].Commit
+	if commit == "" {
 		return nil, nil
 	}
-	cfg := s.configs[release.Commit]
-	if cfg == nil {
-		var err error
-		cfg, err = w.Wanted.Config(ctx, s.project, release.Commit)
-		switch core.CodeOf(err) {
-		case core.Invalid, core.NotFound:
-			w.Log.Warn("the release that is there has no configuration any more, and its windows are not known", "project", w.project, "environment", environment, "commit", release.Commit, "error", err)
-			return nil, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("what the release in %s asks of the next one cannot be read: %w", environment, err)
-		}
-		s.configs[release.Commit] = cfg
+	if cfg := s.configs[commit]; cfg != nil {
+		return cfg, nil
 	}
-	return cfg, nil
+	cfg, err := w.past(ctx, s, commit, "what it asks of who comes after it in "+environment)
+	if cfg != nil {
+		s.configs[commit] = cfg
+	}
+	return cfg, err
+}
+
+// past is the configuration of a release that was. It is nil, and its loss in the log, when
+// the repository does not have it any more or this Terrace does not take it: nobody could go
+// on, were that an error. Not to be able to read it now is one, and is not taken for nil.
+func (w *worker) past(ctx context.Context, s *snapshot, commit, lost string) (*config.Config, error) {
+	cfg, err := w.Wanted.Config(ctx, s.project, commit)
+	switch core.CodeOf(err) {
+	case "":
+		return cfg, nil
+	case core.Invalid, core.NotFound:
+		w.Log.Warn("a release that was has no configuration any more", "project", w.project, "commit", commit, "lost", lost, "error", err)
+		return nil, nil
+	}
+	return nil, fmt.Errorf("%s, which release %s says, cannot be read: %w", lost, core.ShortCommit(commit), err)
 }
 
 // accrue returns how much of a bake was measured and is not stored yet.
@@ -311,7 +317,9 @@ func (w *worker) instances(ctx context.Context, s *snapshot, cfg *config.Config,
 			gone[p.Stack] = &p
 		}
 	}
-	w.destroyOrder(ctx, s, st.Environment, gone)
+	if err := w.destroyOrder(ctx, s, st.Environment, gone); err != nil {
+		return nil, err
+	}
 	for _, stack := range slices.Sorted(maps.Keys(gone)) {
 		out = append(out, *gone[stack])
 	}
@@ -404,20 +412,21 @@ func (w *worker) removed(ctx context.Context, s *snapshot, st core.Stage, state 
 
 // destroyOrder lets each removed instance wait for those that depended on it when they
 // were last applied: their destruction still reads its outputs.
-func (w *worker) destroyOrder(ctx context.Context, s *snapshot, environment string, gone map[string]*promotion.Instance) {
+func (w *worker) destroyOrder(ctx context.Context, s *snapshot, environment string, gone map[string]*promotion.Instance) error {
 	if len(gone) < 2 {
-		return
+		return nil
 	}
 	for _, stack := range slices.Sorted(maps.Keys(gone)) {
 		commit := s.instances[[2]string{stack, environment}].Commit
 		if commit == "" {
 			continue
 		}
-		cfg, err := w.Wanted.Config(ctx, s.project, commit)
+		cfg, err := w.past(ctx, s, commit, "what "+core.InstanceName(stack, environment)+" depends on")
 		if err != nil {
-			// The destruction itself will say so; without an order it is no worse off.
-			w.Log.Warn("the release last applied cannot be read", "project", w.project, "instance", core.InstanceName(stack, environment), "commit", commit, "error", err)
-			continue
+			return err
+		}
+		if cfg == nil {
+			continue // its destruction will say so; without an order it is no worse off
 		}
 		for _, in := range cfg.Instances(environment) {
 			if in.Stack != stack {
@@ -431,6 +440,7 @@ func (w *worker) destroyOrder(ctx context.Context, s *snapshot, environment stri
 			}
 		}
 	}
+	return nil
 }
 
 // waits reports whether stack waits for other, directly or not.
