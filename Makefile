@@ -24,7 +24,7 @@ demo: ## a whole world on this machine, to watch and to try (ARGS="--exit --json
 	@$(MAKE) --no-print-directory build >&2
 	@bin/terrace demo $(ARGS)
 
-# One file that needs nothing of the machine that it runs on, and starts a third faster. The
+# One file that needs nothing of the machine that it runs on: docs/decisions/035-no-c.md. The
 # race detector is the one thing here that is C.
 export CGO_ENABLED := 0
 
