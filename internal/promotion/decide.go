@@ -20,9 +20,8 @@ func Decide(s Snapshot, now time.Time) []Decision {
 	}
 	// A rollback that enters changes what is verified, and with it what others go on from:
 	// whether they enter, and whether they are over, is asked after it.
-	if back := slices.DeleteFunc(slices.Clone(d.admits), func(x Admit) bool { return x.Hold == nil }); len(back) > 0 {
-		d.admits = back
-	} else {
+	back := slices.ContainsFunc(d.admits, Admit.goesBack)
+	if !back {
 		for i := range d.Rollouts {
 			d.end(&d.Rollouts[i])
 		}
@@ -30,10 +29,15 @@ func Decide(s Snapshot, now time.Time) []Decision {
 	d.look()
 	all := make([]Decision, 0, len(d.admits)+len(d.out))
 	for _, x := range d.admits {
-		all = append(all, x)
+		if !back || x.goesBack() {
+			all = append(all, x)
+		}
 	}
 	return append(all, d.out...)
 }
+
+// goesBack reports whether it is a rollback that enters.
+func (a Admit) goesBack() bool { return a.Hold != nil }
 
 // decider collects decisions. Its snapshot is never changed: each call decides one
 // step, and the next snapshot shows what came of it.

@@ -36,6 +36,8 @@ func TestRule25_Schedule(t *testing.T) {
 			ro(2, in("dev", running, stack("web", run(core.RunApplying))), in("production", waiting, after("dev")))), []string{"look at web@production"}, nil},
 		{"nor while one bakes", snap(env("dev"), sight("web", "dev", 100), ro(2, in("dev", bakingNow, bakes(time.Hour, 0), stack("web", run(core.RunSucceeded))))), nil, nil},
 		{"nor when one enters", snap(env("dev", verifiedAt(1)), sight("web", "dev", 100), ro(2, in("dev", waiting))), []string{"admit 2.dev"}, nil},
+		{"nor where one enters as soon as a rollback elsewhere has", snap(env("us", verifiedAt(3)), env("eu", verifiedAt(3)), sight("web", "eu", 100), ro(2, back(3, 1), in("us", waiting)), ro(4, in("eu", waiting))),
+			[]string{"admit 2.us and hold it for 3: the rollback from release 3 to release 2, asked for by user:ana: it is slow"}, nil},
 		{"but while one waits", snap(env("dev", verifiedAt(1), held(core.HoldPerson, 0)), sight("web", "dev", 100), ro(2, in("dev", waiting))), []string{"look at web@dev"}, nil},
 		{"and while the project is stopped", snap(stopped("somebody pushed by force"), env("dev", verifiedAt(1)), sight("web", "dev", 100)), []string{"look at web@dev"}, nil},
 	})
