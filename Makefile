@@ -27,6 +27,7 @@ demo: ## a whole world on this machine, to watch and to try (ARGS="--exit --json
 # One file that needs nothing of the machine that it runs on: docs/decisions/035-no-c.md. The
 # race detector is the one thing here that is C.
 export CGO_ENABLED := 0
+RACE := CGO_ENABLED=1 go test -race
 
 build: ## build bin/terrace
 	go build -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/terrace ./cmd/terrace
@@ -49,7 +50,7 @@ lint: ## golangci-lint
 
 generate: ## write generated files anew
 	$(TOOL) templ generate -path internal/web
-	CGO_ENABLED=1 go test -race ./internal/app ./internal/cli ./internal/config -run 'TestOpenAPI|TestReference' -update
+	$(RACE) ./internal/app ./internal/cli ./internal/config -run 'TestOpenAPI|TestReference' -update
 
 generated: ## fail when a generated file is not what its source makes
 	@scripts/generated
@@ -59,8 +60,8 @@ test-go: ## all Go tests with -race (PACKAGES=./internal/config for one)
 	@# for the processors until their deadlines are over.
 	@set -e; all=$$(go list $(PACKAGES)); \
 	rest=$$(echo "$$all" | grep -vE '/(e2e|faults)$$' || true); \
-	if [ -n "$$rest" ]; then echo "go test -race $(PACKAGES)"; CGO_ENABLED=1 go test -race -timeout 60m $$rest; fi; \
-	for alone in $$(echo "$$all" | grep -E '/(e2e|faults)$$' || true); do echo "go test -race $$alone"; CGO_ENABLED=1 go test -race -timeout 60m $$alone; done
+	if [ -n "$$rest" ]; then echo "go test -race $(PACKAGES)"; $(RACE) -timeout 60m $$rest; fi; \
+	for alone in $$(echo "$$all" | grep -E '/(e2e|faults)$$' || true); do echo "go test -race $$alone"; $(RACE) -timeout 60m $$alone; done
 
 KILLS ?= 200
 TIMES ?= 3

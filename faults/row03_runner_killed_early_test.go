@@ -99,13 +99,3 @@ func (w *world) claiming(seq int64, instance string) (run string, pid int) {
 	w.passes(time.Duration(w.rng.Int64N(int64(10 * time.Millisecond))))
 	return run, pid
 }
-
-// knows reports whether a run was queued after seq, as far as was seen.
-func (v *watch) knows(seq int64, run string) bool {
-	for _, e := range v.since(seq) {
-		if e.Kind == "run.queued" && e.On == run {
-			return true
-		}
-	}
-	return false
-}

@@ -61,20 +61,10 @@ func (w *world) approvedOnly(seq int64) {
 		if err != nil {
 			w.Fatal(err)
 		}
-		if shown.Kind == "destroy" && w.watch.isAfter(seq, e.Run) {
+		if shown.Kind == "destroy" && w.watch.knows(seq, e.Run) {
 			w.wants(approved[e.Run], "%s did the %s of %s, and nobody had approved it", e.Run, e.Operation, e.Resource.ID)
 		}
 	}
-}
-
-// isAfter reports whether a run began after seq.
-func (v *watch) isAfter(seq int64, run string) bool {
-	for _, e := range v.since(seq) {
-		if e.Kind == "run.queued" && e.On == run {
-			return true
-		}
-	}
-	return false
 }
 
 func (w *world) approve(run string) {

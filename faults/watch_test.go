@@ -173,6 +173,9 @@ func (v *watch) isAt(run, instance string) bool {
 	return queuedAt(v.since(0), run) == instance
 }
 
+// knows reports whether a run was queued after seq.
+func (v *watch) knows(seq int64, run string) bool { return queuedAt(v.since(seq), run) != "" }
+
 // queuedAt is the instance of a run, "" for one that is not in these events.
 func queuedAt(events []wire.Event, run string) string {
 	for _, e := range events {

@@ -235,7 +235,7 @@ func (w *worker) past(ctx context.Context, s *snapshot, commit, lost string) (*c
 		w.Log.Warn("a release that was has no configuration any more", "project", w.project, "commit", commit, "lost", lost, "error", err)
 		return nil, nil
 	}
-	return nil, fmt.Errorf("%s, which release %s says, cannot be read: %w", lost, core.ShortCommit(commit), err)
+	return nil, fmt.Errorf("%s, which commit %s says, cannot be read: %w", lost, core.ShortCommit(commit), err)
 }
 
 // accrue returns how much of a bake was measured and is not stored yet.
