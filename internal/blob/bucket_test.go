@@ -199,6 +199,9 @@ func TestDamage(t *testing.T) {
 // hurried are limits for tests of services that do not answer.
 var hurried = limits{answer: 300 * time.Millisecond, call: time.Second, second: 1 << 20}
 
+// patience is how late, on a busy machine, a call with those limits may end.
+const patience = 20 * time.Second
+
 // TestHanging: a service that takes requests and never answers cannot keep anybody.
 func TestHanging(t *testing.T) {
 	t.Parallel()
@@ -217,7 +220,7 @@ func TestHanging(t *testing.T) {
 	if err := b.probe(t.Context()); core.CodeOf(err) != core.Unavailable {
 		t.Errorf("at the start: %v", err)
 	}
-	if took := time.Since(began); took > 5*hurried.call {
+	if took := time.Since(began); took > patience {
 		t.Errorf("the start took %s", took)
 	}
 }
@@ -239,7 +242,7 @@ func bounded(t *testing.T, b core.BlobStore, says ...string) {
 		if !slices.ContainsFunc(says, func(s string) bool { return strings.Contains(core.MessageOf(err), s) }) {
 			t.Errorf("%s: %v does not say %q", name, err, says)
 		}
-		if took := time.Since(began); took > 5*hurried.call {
+		if took := time.Since(began); took > patience {
 			t.Errorf("%s took %s", name, took)
 		}
 	}

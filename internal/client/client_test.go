@@ -186,7 +186,7 @@ func TestARunnerInsists(t *testing.T) {
 	}
 
 	// And so is the end of the context, which says what was in the way.
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	c = serve(t, func(w http.ResponseWriter, _ *http.Request) { answer(w, 500, `{"message":"no disk"}`) })
 	if err := c.Finish(ctx, "r-1", wire.Finish{}); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no disk") {

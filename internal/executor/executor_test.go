@@ -160,7 +160,7 @@ func TestFoundRunners(t *testing.T) {
 	}
 	m.becomes("r-lives", Gone)
 	close(end)
-	testkit.Eventually(t, 2*time.Second, "its end to be seen at once", func() bool { return m.said("lost r-lives") })
+	testkit.Eventually(t, look-time.Second, "its end to be seen at once", func() bool { return m.said("lost r-lives") })
 }
 
 // TestSilentRunners: nobody can tell whether a runner on another machine lives; when it is

@@ -27,7 +27,7 @@ func watched(t *testing.T) (w *world, status, asked *atomic.Int32) {
 	t.Cleanup(site.Close)
 	w = newWorld(t, map[string]string{"stacks/web/main.tf": ""})
 	w.job.Kind, w.job.VerifyEvery = "verify", "50ms"
-	w.job.Verify = []wire.Verify{{Kind: "http", URL: site.URL, Status: 200, Within: "300ms"}}
+	w.job.Verify = []wire.Verify{{Kind: "http", URL: site.URL, Status: 200, Within: "2s"}}
 	return w, status, asked
 }
 

@@ -56,7 +56,7 @@ func TestHowAHookEnds(t *testing.T) {
 		{"with an exit code", "echo first; echo 'no room left' >&2; exit 7", "1m", 7, "exit 7: no room left"},
 		{"without a word", "exit 3", "1m", 3, "exit 3"},
 		{"by a signal", "kill -9 $$", "1m", -1, "ended by signal: killed"},
-		{"too late", "echo still; sleep 60", "300ms", -1, "still running after 300ms, and ended: still"},
+		{"too late", "echo still; sleep 60", "3s", -1, "still running after 3s, and ended: still"},
 		{"too late, with clean hands", "trap 'exit 0' INT TERM; sleep 60 & wait", "300ms", -1, "still running after 300ms, and ended"},
 		{"with a secret as its last word", "echo $SECRET; exit 1", "1m", 1, "exit 1: "},
 		{"with a limit that cannot be read", "true", "soon", 0, "exit 0 after"},
