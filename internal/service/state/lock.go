@@ -46,26 +46,23 @@ func (s *Service) Lock(ctx context.Context, c Caller, project, stack, environmen
 	if err != nil {
 		return err
 	}
+	// Whoever is refused does not stand in the line of those who write: in it stands the
+	// UNLOCK that all of them wait for.
+	if err := s.store.Peek(ctx, func(tx core.Tx) error {
+		_, err := claims(tx, c, info.ID, project, stack, environment)
+		return err
+	}); err != nil {
+		return err
+	}
 	return s.store.Update(ctx, func(tx core.Tx) error {
-		run, kept, err := look(tx, c, project, stack, environment)
-		if err != nil {
+		there, err := claims(tx, c, info.ID, project, stack, environment)
+		if err != nil || there == mine {
 			return err
 		}
-		if err := mayLock(tx, c, run, kept, project, stack, environment); err != nil {
-			return err
-		}
-		switch held := kept.Lock; {
-		case held == nil:
-		case held.ID == info.ID && held.Run == c.Run && held.By == c.By:
-			return nil
-		case run != nil && held.Run == run.ID && held.Created.Before(run.PhaseAt):
-			// Left by an earlier phase of this very run, whose engine has ended without
-			// UNLOCK. What that engine might still send carries another ID.
+		if there == left {
 			if err := tx.DeleteLock(project, stack, environment); err != nil {
 				return err
 			}
-		default:
-			return lockedBy(*held)
 		}
 		fence, err := tx.NextFence()
 		if err != nil {
@@ -74,6 +71,38 @@ func (s *Service) Lock(ctx context.Context, c Caller, project, stack, environmen
 		return tx.PutLock(core.StateLock{Project: project, Stack: stack, Environment: environment, ID: info.ID, Info: string(body), Fence: fence,
 			By: c.By, Run: c.Run, Created: tx.Now()})
 	})
+}
+
+// found is what there is where somebody may have the lock.
+type found int
+
+const (
+	free found = iota
+	mine       // the same lock of the same caller
+	// left by an earlier phase of this very run, whose engine has ended without UNLOCK.
+	// What that engine might still send carries another ID.
+	left
+)
+
+// claims is what a caller finds who may have the lock. Errors: as of Lock.
+func claims(tx core.Tx, c Caller, id, project, stack, environment string) (found, error) {
+	run, kept, err := look(tx, c, project, stack, environment)
+	if err != nil {
+		return 0, err
+	}
+	if err := mayLock(tx, c, run, kept, project, stack, environment); err != nil {
+		return 0, err
+	}
+	switch held := kept.Lock; {
+	case held == nil:
+		return free, nil
+	case held.ID == id && held.Run == c.Run && held.By == c.By:
+		return mine, nil
+	case run != nil && held.Run == run.ID && held.Created.Before(run.PhaseAt):
+		return left, nil
+	default:
+		return 0, lockedBy(*held)
+	}
 }
 
 // mayLock refuses those who may not even try.
