@@ -67,15 +67,17 @@ func TestAnImageIsNotBuilt(t *testing.T) {
 		script, within string
 		says           string
 	}{
-		"fails":             {"echo half an id; echo no disk left >&2; exit 3", "1m", "exit 3: no disk left"},
-		"too long":          {"echo id; sleep 600", "1s", "still running after 1s"},
-		"says nothing":      {"echo an id >&2", "1m", "printed nothing to its standard output"},
-		"only empty lines":  {"printf '\\n  \\n\\t\\n'", "1m", "printed nothing to its standard output"},
-		"says too much":     {"head -c 513 /dev/zero | tr '\\0' x", "1m", "it has to be the image's id, of at most 512"},
-		"says far too much": {"head -c 300000 /dev/zero | tr '\\0' x; printf y", "1m", "it has to be the image's id, of at most 512"},
-		"not text":          {"printf 'ami\\001\\n'", "1m", "cannot be shown"},
-		"not UTF-8":         {"printf 'ami\\377\\n'", "1m", "cannot be shown"},
-		"a secret":          {`echo "ami-$TOKEN"`, "1m", "has a secret in it"},
+		"fails":               {"echo half an id; echo no disk left >&2; exit 3", "1m", "exit 3: no disk left"},
+		"fails and goes on":   {"echo no disk left >&2; sleep 0.1; echo half an id; exit 3", "1m", "exit 3: no disk left"},
+		"fails without a why": {"echo half an id; exit 3", "1m", "exit 3: half an id"},
+		"too long":            {"echo id; sleep 600", "1s", "still running after 1s"},
+		"says nothing":        {"echo an id >&2", "1m", "printed nothing to its standard output"},
+		"only empty lines":    {"printf '\\n  \\n\\t\\n'", "1m", "printed nothing to its standard output"},
+		"says too much":       {"head -c 513 /dev/zero | tr '\\0' x", "1m", "it has to be the image's id, of at most 512"},
+		"says far too much":   {"head -c 300000 /dev/zero | tr '\\0' x; printf y", "1m", "it has to be the image's id, of at most 512"},
+		"not text":            {"printf 'ami\\001\\n'", "1m", "cannot be shown"},
+		"not UTF-8":           {"printf 'ami\\377\\n'", "1m", "cannot be shown"},
+		"a secret":            {`echo "ami-$TOKEN"`, "1m", "has a secret in it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -51,13 +52,13 @@ func Run(ctx context.Context, h wire.Hook, o Options) wire.Hooked {
 	_, _ = fmt.Fprintf(o.Output, "$ %s\n", strings.Join(done.Command, " ")) // the log is best effort
 	timed, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	last := newTail(o.Mask)
+	last, reasons := newTail(o.Mask), newTail(o.Mask)
 	output := io.MultiWriter(o.Output, last)
 	command := process.Command{Args: h.Command, Dir: o.Dir, Env: o.Env, Stdout: output, Stderr: output, Grace: grace}
 	if o.Stdout == nil {
 		err = process.Run(timed, command)
 	} else {
-		err = apart(timed, command, o.Stdout)
+		err = apart(timed, command, o.Stdout, reasons)
 	}
 	took := time.Since(done.Started)
 	done.Milliseconds = took.Milliseconds()
@@ -80,15 +81,17 @@ func Run(ctx context.Context, h wire.Hook, o Options) wire.Hooked {
 	default:
 		done.Message = fmt.Sprintf("exit %d", done.ExitCode)
 	}
-	if n := len(done.Last); !done.OK && n > 0 && ctx.Err() == nil {
-		done.Message += ": " + done.Last[n-1]
+	if why := slices.Concat(done.Last, reasons.end()); !done.OK && len(why) > 0 && ctx.Err() == nil {
+		done.Message += ": " + why[len(why)-1]
 	}
 	return done
 }
 
 // apart runs a command whose standard output is wanted by itself. It and the standard error
 // come to the log line by line, so that no line of one is in the middle of one of the other.
-func apart(ctx context.Context, c process.Command, stdout io.Writer) error {
+// Which of two lines came first cannot be told any more: why a command failed is what the
+// standard error said, which stderr gets as well.
+func apart(ctx context.Context, c process.Command, stdout, stderr io.Writer) error {
 	var mu sync.Mutex
 	both := c.Stdout
 	line := func(text string) {
@@ -97,7 +100,7 @@ func apart(ctx context.Context, c process.Command, stdout io.Writer) error {
 		_, _ = io.WriteString(both, text+"\n") // the log is best effort
 	}
 	out, problems := process.Lines(0, line), process.Lines(0, line)
-	c.Stdout, c.Stderr = io.MultiWriter(stdout, out), problems
+	c.Stdout, c.Stderr = io.MultiWriter(stdout, out), io.MultiWriter(stderr, problems)
 	err := process.Run(ctx, c)
 	_, _ = out.Close(), problems.Close() // neither fails
 	return err
