@@ -45,6 +45,7 @@ type worker struct {
 	memo    map[string]map[string]asked    // stage → stack
 	bakes   map[string]*accrual            // stage
 	renames map[string][]map[string]string // stage → of releases that were skipped: stack → its name before
+	gone    map[[2]string]bool             // commits that the log says to be gone, with what they said
 }
 
 // Run works until ctx ends, and returns when every worker has.
@@ -82,7 +83,7 @@ func (r *Reconciler) follow(ctx context.Context, projects []core.Project, known 
 		}
 		workerCtx, cancel := context.WithCancel(ctx)
 		known[p.Name] = cancel
-		w := &worker{Reconciler: r, project: p.Name, memo: map[string]map[string]asked{}, bakes: map[string]*accrual{}, renames: map[string][]map[string]string{}}
+		w := &worker{Reconciler: r, project: p.Name, memo: map[string]map[string]asked{}, bakes: map[string]*accrual{}, renames: map[string][]map[string]string{}, gone: map[[2]string]bool{}}
 		r.workers.Go(func() { w.loop(workerCtx) })
 	}
 	for name, cancel := range known {

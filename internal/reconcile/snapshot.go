@@ -232,7 +232,10 @@ func (w *worker) past(ctx context.Context, s *snapshot, commit, lost string) (*c
 	case "":
 		return cfg, nil
 	case core.Invalid, core.NotFound:
-		w.Log.Warn("a release that was has no configuration any more", "project", w.project, "commit", commit, "lost", lost, "error", err)
+		if gone := [2]string{commit, lost}; !w.gone[gone] { // it is asked for with every look
+			w.gone[gone] = true
+			w.Log.Warn("a release that was has no configuration any more", "project", w.project, "commit", commit, "lost", lost, "error", err)
+		}
 		return nil, nil
 	}
 	return nil, fmt.Errorf("%s, which commit %s says, cannot be read: %w", lost, core.ShortCommit(commit), err)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/terrace-cd/terrace/internal/config"
@@ -46,8 +47,9 @@ environment "dev" {}
 	repo.Write("terrace.hcl", sound+"environment \"dev\" {}\n")
 	broken := repo.Commit("Two of one name, which an older Terrace may have taken")
 	repo.Push()
-	w := &worker{Reconciler: &Reconciler{Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-		Wanted: &wanted.Evaluator{Store: db, Source: sources, Rails: &guardrails.Service{Store: db}}}, project: "shop"}
+	var log strings.Builder
+	w := &worker{Reconciler: &Reconciler{Log: slog.New(slog.NewTextHandler(&log, nil)),
+		Wanted: &wanted.Evaluator{Store: db, Source: sources, Rails: &guardrails.Service{Store: db}}}, project: "shop", gone: map[[2]string]bool{}}
 	there := func(ctx context.Context, commit string) (*config.Config, error) {
 		return w.there(ctx, &snapshot{project: core.Project{Name: "shop", Repo: repo.Remote, Path: "."}, configs: map[string]*config.Config{},
 			verified: map[string]core.Release{"dev": {Number: 1, Commit: commit}}}, "dev")
@@ -74,8 +76,13 @@ environment "dev" {}
 		t.Errorf("what is there can be read again and is %v, %v", cfg, err)
 	}
 	for what, commit := range map[string]string{"a commit that is gone": "00000000000000000000000000000000000000aa", "a configuration that does not hold any more": broken} {
-		if cfg, err := there(t.Context(), commit); cfg != nil || err != nil {
-			t.Errorf("%s is %v, %v, and would keep everybody out for ever", what, cfg, err)
+		for range 2 {
+			if cfg, err := there(t.Context(), commit); cfg != nil || err != nil {
+				t.Errorf("%s is %v, %v, and would keep everybody out for ever", what, cfg, err)
+			}
+		}
+		if strings.Count(log.String(), commit) != 1 {
+			t.Errorf("%s is not in the log once:\n%s", what, log.String())
 		}
 	}
 }
