@@ -46,6 +46,11 @@ func (s *Service) Lock(ctx context.Context, c Caller, project, stack, environmen
 	if err != nil {
 		return err
 	}
+	over, err := s.turn(ctx)
+	if err != nil {
+		return err
+	}
+	defer over()
 	// Whoever is refused does not stand in the line of those who write: in it stands the
 	// UNLOCK that all of them wait for.
 	if err := s.store.Peek(ctx, func(tx core.Tx) error {
@@ -147,6 +152,11 @@ func (s *Service) Unlock(ctx context.Context, c Caller, project, stack, environm
 			return err
 		}
 	}
+	over, err := s.turn(ctx)
+	if err != nil {
+		return err
+	}
+	defer over()
 	return s.store.Update(ctx, func(tx core.Tx) error {
 		_, kept, err := look(tx, c, project, stack, environment)
 		if err != nil {

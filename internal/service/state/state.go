@@ -11,11 +11,16 @@ import (
 	"encoding/json"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/terrace-cd/terrace/internal/core"
 )
 
 // DefaultLimit bounds a state, in bytes.
 const DefaultLimit = 256 << 20
+
+// atOnce is how many requests of engines are worked at at a time.
+const atOnce = 32
 
 // Service is safe for concurrent use.
 type Service struct {
@@ -25,6 +30,7 @@ type Service struct {
 	limit int64
 	keep  int
 	guard Guard
+	line  *semaphore.Weighted
 }
 
 // Option changes a Service.
@@ -39,11 +45,23 @@ func WithRetention(n int) Option { return func(s *Service) { s.keep = n } }
 
 // New returns a Service.
 func New(store core.Store, blobs core.BlobStore, seal core.Sealer, options ...Option) *Service {
-	s := &Service{store: store, blobs: blobs, seal: seal, limit: DefaultLimit}
+	s := &Service{store: store, blobs: blobs, seal: seal, limit: DefaultLimit, line: semaphore.NewWeighted(atOnce)}
 	for _, o := range options {
 		o(s)
 	}
 	return s
+}
+
+// turn waits until a request of an engine may be worked at, and returns what has to be
+// called when it was. All wait in one line, first come, first served: so what a request takes
+// depends on how many came before it, and not on what it is; a thousand engines are no long
+// line for whoever else writes to the database; and there is a bound on the states that are
+// in memory in several pieces. Errors: Unavailable when ctx ends first.
+func (s *Service) turn(ctx context.Context) (over func(), err error) {
+	if err := s.line.Acquire(ctx, 1); err != nil {
+		return nil, core.Errorf(core.Unavailable, "too many engines are asking for states, and this request was given up while it waited for its turn: %w", err)
+	}
+	return func() { s.line.Release(1) }, nil
 }
 
 // Limit is the largest state that is accepted, in bytes.
@@ -155,6 +173,11 @@ func stale(run core.Run, c Caller) string {
 
 // Get returns the current state. Errors: NotFound when there is none yet; Denied.
 func (s *Service) Get(ctx context.Context, c Caller, project, stack, environment string) ([]byte, core.StateVersion, error) {
+	over, err := s.turn(ctx)
+	if err != nil {
+		return nil, core.StateVersion{}, err
+	}
+	defer over()
 	var current core.StateVersion
 	if err := s.store.Peek(ctx, func(tx core.Tx) error {
 		run, held, err := look(tx, c, project, stack, environment)

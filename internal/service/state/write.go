@@ -44,6 +44,11 @@ type verdict struct {
 // lock, the fence, the lineage or the serial does not allow it: then the body is in
 // the recovery slot, except during a run's plan, which changes nothing.
 func (s *Service) Write(ctx context.Context, c Caller, project, stack, environment, lockID, md5 string, body []byte) (core.StateVersion, error) {
+	over, err := s.turn(context.WithoutCancel(ctx)) // as in put
+	if err != nil {
+		return core.StateVersion{}, err
+	}
+	defer over()
 	f, err := s.parse(body)
 	if err != nil {
 		return core.StateVersion{}, err
