@@ -27,8 +27,7 @@ demo: ## a whole world on this machine, to watch and to try (ARGS="--exit --json
 # One file that needs nothing of the machine that it runs on: docs/decisions/035-no-c.md. The
 # race detector is the one thing here that is C.
 export CGO_ENABLED := 0
-# It does not watch SQLite, which is C in Go's clothes: docs/decisions/036-race-detector.md.
-RACE := CGO_ENABLED=1 go test -race '-gcflags=modernc.org/...=-race=false'
+RACE := CGO_ENABLED=1 go test -race
 
 build: ## build bin/terrace
 	go build -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/terrace ./cmd/terrace
