@@ -44,6 +44,9 @@ func engineKilledInApply(t *trial) {
 	for range t.times(1, 10) {
 		w.providerKilledLate()
 	}
+	for range t.times(1, 10) {
+		w.engineKilledLate()
+	}
 	w.checkAll()
 }
 
@@ -102,6 +105,41 @@ func (w *world) providerKilledLate() {
 	}
 	w.injected("kill -9 of the provider of %s after it changed a record at base@%s", run, environment)
 	w.watch.became(seq, "base@"+environment, "unknown")
+	if err := w.clouds.ClearFaults(w.Context(), fault.ID); err != nil {
+		w.Fatal(err)
+	}
+	did := w.settle(commit)
+	w.wants(did.recovered == 1, "recovered %d instances, not 1", did.recovered)
+	w.check()
+}
+
+// engineKilledLate kills an engine when the cloud has destroyed every server that its state
+// tells of, and before it stores those that it made in their place: what is there has no
+// server at all, and the output of the first one cannot be told.
+func (w *world) engineKilledLate() {
+	w.Helper()
+	environment := environments[w.rng.IntN(len(environments))]
+	fault, err := w.clouds.Inject(w.Context(), democloud.Fault{Tenant: tenant("web", environment), Type: democloud.Server, Operation: democloud.Delete, Mode: democloud.HangAfter})
+	if err != nil {
+		w.Fatal(err)
+	}
+	seq, done := w.watch.last(), len(w.journal())
+	commit := w.commit()
+	run := w.watch.became(seq, "web@"+environment, "applying")
+	w.eventually("the cloud to destroy both servers", func() bool {
+		n := 0
+		for _, e := range w.journal()[done:] {
+			if e.Run == run && e.Operation == democloud.Delete {
+				n++
+			}
+		}
+		return n == 2
+	})
+	for _, p := range doing("apply", of(run, w.processes(anEngine))) {
+		w.signal(p.pid, syscall.SIGKILL)
+	}
+	w.injected("kill -9 of the engine of %s after it destroyed the servers that its state tells of at web@%s", run, environment)
+	w.watch.became(seq, "web@"+environment, "unknown")
 	if err := w.clouds.ClearFaults(w.Context(), fault.ID); err != nil {
 		w.Fatal(err)
 	}

@@ -31,7 +31,10 @@ func (a *attempt) deploy() error {
 		return err
 	}
 	if a.job.PlanOnly {
-		if err := a.refresh(session); err != nil {
+		if err := a.refresh(session); engine.Refused(err) {
+			a.unfound = err
+			a.say("what is really there cannot be stored by itself, since the code does not hold for it: %s. The plan tells what is missing", core.MessageOf(err))
+		} else if err != nil {
 			return err
 		}
 	}
@@ -136,6 +139,10 @@ func (a *attempt) open(out *progress) (_ *engine.Session, err error) {
 // refresh stores what is really there. An apply of unknown outcome may have changed what
 // no state tells; a plan would find that as it should be, call it no change, and leave
 // the state wrong for ever.
+//
+// The engine refuses when the code does not hold for what is there: an output of web[0],
+// say, when the apply came to destroy every web and not to store what it made in their
+// place. A plan makes them again, and its apply stores the rest of what was found.
 func (a *attempt) refresh(session *engine.Session) error {
 	var found engine.Planned
 	if err := a.retry("the refresh", func(ctx context.Context) (err error) {

@@ -120,6 +120,36 @@ func TestTheServerDecidesWhatAPlanIsFor(t *testing.T) {
 	w.start().ends("errored", "dance")
 }
 
+// TestRecoverWhereTheCodeDoesNotHoldForWhatIsThere: an engine that was killed had destroyed
+// every server, so that an output of the first of them cannot be told of what is there. The
+// plan that makes them again is the way out; without one, nothing would store what was found.
+func TestRecoverWhereTheCodeDoesNotHoldForWhatIsThere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, map[string]string{"stacks/web/main.tf": `
+resource "terraform_data" "web" {
+  count = 1
+}
+output "first" {
+  value = terraform_data.web[0].id
+}
+`})
+	w.job.Kind, w.job.PlanOnly = "recover", true
+	creates := false
+	w.next = func(p wire.Planned) wire.Next {
+		creates = p.Changes.Create == 1 && !p.NoChanges
+		return wire.Next{Do: "after"}
+	}
+	w.start().ends("succeeded")
+	w.mustHave("Invalid index")
+	if !creates || w.writes > 0 {
+		t.Errorf("the server was told of what is missing: %v; %d writes", creates, w.writes)
+	}
+	// What is wrong with the code itself is wrong with the plan as well.
+	w = newWorld(t, map[string]string{"stacks/web/main.tf": "output \"first\" {\n  value = [][0]\n}\n"})
+	w.job.Kind, w.job.PlanOnly = "recover", true
+	w.start().ends("failed", "stacks/web/main.tf:2")
+}
+
 func TestCodeThatDoesNotHold(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, map[string]string{"stacks/web/main.tf": "resource \"terraform_data\" \"one\" {\n  input = var.none\n}\n"})

@@ -35,6 +35,9 @@ func (a *attempt) propose(session *engine.Session, recovered int64) (planned wir
 		if planned, shown, err = a.plan(session, replace, exclude); err != nil {
 			return planned, next, err
 		}
+		if planned.NoChanges && a.unfound != nil {
+			return planned, next, a.unfound // nothing would ever store it
+		}
 		if planned.Own, err = a.see(a.work, session); err != nil {
 			return planned, next, err
 		}

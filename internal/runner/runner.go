@@ -49,6 +49,7 @@ type attempt struct {
 	tree     *checkout.Tree
 	uses     wire.Uses
 	left     *wire.OwnState // what the stack's own backend has after a partial apply
+	unfound  error          // why a recover run could not store what is there
 
 	hooked   []wire.Hooked // how the hooks of this attempt ended
 	anew     []string      // what was replaced in a partial apply

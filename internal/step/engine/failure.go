@@ -90,6 +90,13 @@ func (s *Session) failure(command string, o *outcome) error {
 	return &core.Error{Code: code, Message: explain(name, found), Cause: &Failure{found}}
 }
 
+// Refused reports whether the engine said no to the code or what it is about, and not for a
+// lock or something that passes.
+func Refused(err error) bool {
+	var f *Failure
+	return errors.As(err, &f) && core.CodeOf(err) == core.Invalid
+}
+
 // explain is one error in full, the first that names a place, and how many more there are.
 func explain(name string, found []Diagnostic) string {
 	d := found[max(0, slices.IndexFunc(found, func(d Diagnostic) bool { return d.where() != "" }))]
