@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/terrace-cd/terrace/internal/client"
@@ -16,6 +17,7 @@ import (
 func (w *world) settle(commit string) settled {
 	w.Helper()
 	var did settled
+	seq := w.watch.last()
 	deadline := time.Now().Add(progressWithin)
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
@@ -28,8 +30,8 @@ func (w *world) settle(commit string) settled {
 			state = err.Error()
 		}
 		if time.Now().After(deadline) {
-			w.violates("I8", "the commit %.8s is not in production after %s: %s (recovered %d, started again %d)%s",
-				commit, progressWithin, state, did.recovered, did.again, w.board())
+			w.violates("I8", "the commit %.8s is not in production after %s: %s (recovered %d, started again %d)%s%s",
+				commit, progressWithin, state, did.recovered, did.again, w.board(), tell(w.watch.since(seq)))
 			w.FailNow()
 		}
 		<-tick.C
@@ -131,7 +133,25 @@ func (w *world) board() string {
 	if err != nil {
 		rollouts = err.Error()
 	}
-	return "\n" + out + rollouts
+	return "\n" + out + rollouts + w.runs()
+}
+
+// runs are the newest runs, and why those ended that did not succeed.
+func (w *world) runs() string {
+	ctx, cancel := w.context()
+	defer cancel()
+	all, err := w.api.Runs(ctx, project, client.RunFilter{Limit: 20})
+	if err != nil {
+		return "\n" + err.Error()
+	}
+	var b strings.Builder
+	for _, r := range all {
+		_, _ = fmt.Fprintf(&b, "\n  %s %s %s@%s, attempt %d, %s", r.Created.Format("15:04:05.000"), r.ID, r.Stack, r.Environment, r.Attempt, r.Kind+" "+r.Status)
+		if r.Error != nil {
+			_, _ = fmt.Fprintf(&b, ": %+v", *r.Error)
+		}
+	}
+	return b.String()
 }
 
 // quiet waits until nothing of the world works any more, but the server.
