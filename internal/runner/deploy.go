@@ -31,10 +31,7 @@ func (a *attempt) deploy() error {
 		return err
 	}
 	if a.job.PlanOnly {
-		if err := a.refresh(session); engine.Refused(err) {
-			a.unfound = err
-			a.say("what is really there cannot be stored by itself, since the code does not hold for it: %s. The plan tells what is missing", core.MessageOf(err))
-		} else if err != nil {
+		if err := a.refresh(session); err != nil {
 			return err
 		}
 	}
@@ -148,7 +145,11 @@ func (a *attempt) refresh(session *engine.Session) error {
 	if err := a.retry("the refresh", func(ctx context.Context) (err error) {
 		found, err = session.Plan(ctx, engine.PlanOptions{RefreshOnly: true})
 		return err
-	}); err != nil || !found.Changes {
+	}); engine.Refused(err) {
+		a.unfound = err
+		a.say("what is really there cannot be stored by itself, since the code does not hold for it: %s. The plan tells what is missing", core.MessageOf(err))
+		return nil
+	} else if err != nil || !found.Changes {
 		return err
 	}
 	// Outputs alone, of a state that has nothing in it yet, are no finding.
