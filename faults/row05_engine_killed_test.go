@@ -1,11 +1,13 @@
 package faults
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
 	"syscall"
 
+	"github.com/terrace-cd/terrace/internal/core"
 	"github.com/terrace-cd/terrace/internal/demo/democloud"
 )
 
@@ -59,14 +61,7 @@ func (w *world) providerKilled() {
 	seq, done := w.watch.last(), len(w.journal())
 	commit := w.commit()
 	run := w.watch.became(seq, "web@"+environment, "applying")
-	w.eventually("the cloud to create a server", func() bool {
-		for _, e := range w.journal()[done:] {
-			if e.Run == run && e.Operation == democloud.Create {
-				return true
-			}
-		}
-		return false
-	})
+	w.cloudDid(democloud.Create, run, 1, done)
 	for _, p := range of(run, w.processes(aProvider)) {
 		w.signal(p.pid, syscall.SIGKILL)
 	}
@@ -84,27 +79,37 @@ func (w *world) providerKilled() {
 // that nothing but the recover run would ever tell.
 func (w *world) providerKilledLate() {
 	w.Helper()
+	w.killedLate("base", democloud.Fault{Type: democloud.DNSRecord, Operation: democloud.Update}, 1, func(run string) []proc { return of(run, w.processes(aProvider)) })
+}
+
+// engineKilledLate kills an engine when the cloud has destroyed both servers that its state
+// tells of, and before it stores those that it made in their place: what is there has no
+// server at all, and the output of the first one cannot be told.
+func (w *world) engineKilledLate() {
+	w.Helper()
+	w.killedLate("web", democloud.Fault{Type: democloud.Server, Operation: democloud.Delete}, 2, func(run string) []proc { return doing("apply", of(run, w.processes(anEngine))) })
+}
+
+// killedLate has the cloud do for an apply what a fault names, n times, and say nothing of
+// it; then it kills victims of the run.
+func (w *world) killedLate(stack string, silent democloud.Fault, n int, victims func(run string) []proc) {
+	w.Helper()
 	environment := environments[w.rng.IntN(len(environments))]
-	fault, err := w.clouds.Inject(w.Context(), democloud.Fault{Tenant: tenant("base", environment), Type: democloud.DNSRecord, Operation: democloud.Update, Mode: democloud.HangAfter})
+	instance := core.InstanceName(stack, environment)
+	silent.Tenant, silent.Mode = tenant(stack, environment), democloud.HangAfter
+	fault, err := w.clouds.Inject(w.Context(), silent)
 	if err != nil {
 		w.Fatal(err)
 	}
 	seq, done := w.watch.last(), len(w.journal())
 	commit := w.commit()
-	run := w.watch.became(seq, "base@"+environment, "applying")
-	w.eventually("the cloud to change the record", func() bool {
-		for _, e := range w.journal()[done:] {
-			if e.Run == run && e.Operation == democloud.Update {
-				return true
-			}
-		}
-		return false
-	})
-	for _, p := range of(run, w.processes(aProvider)) {
+	run := w.watch.became(seq, instance, "applying")
+	w.cloudDid(silent.Operation, run, n, done)
+	for _, p := range victims(run) {
 		w.signal(p.pid, syscall.SIGKILL)
 	}
-	w.injected("kill -9 of the provider of %s after it changed a record at base@%s", run, environment)
-	w.watch.became(seq, "base@"+environment, "unknown")
+	w.injected("kill -9 in %s at %s after %d times %s of a %s", run, instance, n, silent.Operation, silent.Type)
+	w.watch.became(seq, instance, "unknown")
 	if err := w.clouds.ClearFaults(w.Context(), fault.ID); err != nil {
 		w.Fatal(err)
 	}
@@ -113,39 +118,19 @@ func (w *world) providerKilledLate() {
 	w.check()
 }
 
-// engineKilledLate kills an engine when the cloud has destroyed every server that its state
-// tells of, and before it stores those that it made in their place: what is there has no
-// server at all, and the output of the first one cannot be told.
-func (w *world) engineKilledLate() {
+// cloudDid waits until the cloud did something n times for a run, after the journal's first
+// entries.
+func (w *world) cloudDid(operation democloud.Operation, run string, n, after int) {
 	w.Helper()
-	environment := environments[w.rng.IntN(len(environments))]
-	fault, err := w.clouds.Inject(w.Context(), democloud.Fault{Tenant: tenant("web", environment), Type: democloud.Server, Operation: democloud.Delete, Mode: democloud.HangAfter})
-	if err != nil {
-		w.Fatal(err)
-	}
-	seq, done := w.watch.last(), len(w.journal())
-	commit := w.commit()
-	run := w.watch.became(seq, "web@"+environment, "applying")
-	w.eventually("the cloud to destroy both servers", func() bool {
-		n := 0
-		for _, e := range w.journal()[done:] {
-			if e.Run == run && e.Operation == democloud.Delete {
-				n++
+	w.eventually(fmt.Sprintf("the cloud to do %s %d times", operation, n), func() bool {
+		did := 0
+		for _, e := range w.journal()[after:] {
+			if e.Run == run && e.Operation == operation {
+				did++
 			}
 		}
-		return n == 2
+		return did >= n
 	})
-	for _, p := range doing("apply", of(run, w.processes(anEngine))) {
-		w.signal(p.pid, syscall.SIGKILL)
-	}
-	w.injected("kill -9 of the engine of %s after it destroyed the servers that its state tells of at web@%s", run, environment)
-	w.watch.became(seq, "web@"+environment, "unknown")
-	if err := w.clouds.ClearFaults(w.Context(), fault.ID); err != nil {
-		w.Fatal(err)
-	}
-	did := w.settle(commit)
-	w.wants(did.recovered == 1, "recovered %d instances, not 1", did.recovered)
-	w.check()
 }
 
 // at is the process that waits at a gate.
