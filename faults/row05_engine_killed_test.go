@@ -49,6 +49,9 @@ func engineKilledInApply(t *trial) {
 	for range t.times(1, 10) {
 		w.engineKilledLate()
 	}
+	for range t.times(1, 10) {
+		w.providerKilledReplacing()
+	}
 	w.checkAll()
 }
 
@@ -79,23 +82,34 @@ func (w *world) providerKilled() {
 // that nothing but the recover run would ever tell.
 func (w *world) providerKilledLate() {
 	w.Helper()
-	w.killedLate("base", democloud.Fault{Type: democloud.DNSRecord, Operation: democloud.Update}, 1, func(run string) []proc { return of(run, w.processes(aProvider)) })
+	w.killedLate("base", democloud.Fault{Type: democloud.DNSRecord, Operation: democloud.Update}, func(run string) []proc { return of(run, w.processes(aProvider)) })
 }
 
-// engineKilledLate kills an engine when the cloud has destroyed both servers that its state
+// engineKilledLate kills an engine when the cloud has destroyed every server that its state
 // tells of, and before it stores those that it made in their place: what is there has no
 // server at all, and the output of the first one cannot be told.
 func (w *world) engineKilledLate() {
 	w.Helper()
-	w.killedLate("web", democloud.Fault{Type: democloud.Server, Operation: democloud.Delete}, 2, func(run string) []proc { return doing("apply", of(run, w.processes(anEngine))) })
+	w.killedLate("web", democloud.Fault{Type: democloud.Server, Operation: democloud.Delete}, func(run string) []proc { return doing("apply", of(run, w.processes(anEngine))) })
 }
 
-// killedLate has the cloud do for an apply what a fault names, n times, and say nothing of
-// it; then it kills victims of the run.
-func (w *world) killedLate(stack string, silent democloud.Fault, n int, victims func(run string) []proc) {
+// providerKilledReplacing kills a provider when the cloud has destroyed the servers that the
+// engine replaced, and before it said so. The engine stores what it made, and what it does
+// not know to be gone as deposed objects: no plan lists the end of those as drift.
+func (w *world) providerKilledReplacing() {
+	w.Helper()
+	w.killedLate("web", democloud.Fault{Type: democloud.Server, Operation: democloud.Delete}, func(run string) []proc { return of(run, w.processes(aProvider)) })
+}
+
+// killedLate has the cloud do for an apply what a fault names, with the record or all servers
+// of an environment, and say nothing of it; then it kills victims of the run.
+func (w *world) killedLate(stack string, silent democloud.Fault, victims func(run string) []proc) {
 	w.Helper()
 	environment := environments[w.rng.IntN(len(environments))]
-	instance := core.InstanceName(stack, environment)
+	instance, n := core.InstanceName(stack, environment), 1
+	if silent.Type == democloud.Server {
+		n = servers[environment]
+	}
 	silent.Tenant, silent.Mode = tenant(stack, environment), democloud.HangAfter
 	fault, err := w.clouds.Inject(w.Context(), silent)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/terrace-cd/terrace/internal/core"
@@ -152,9 +153,11 @@ func (a *attempt) refresh(session *engine.Session) error {
 	} else if err != nil || !found.Changes {
 		return err
 	}
-	// Outputs alone, of a state that has nothing in it yet, are no finding.
+	// Engines list no deposed object that is gone: a change without a listed difference may
+	// be one. Outputs alone that cannot be told are none, and would be stored as null; then
+	// something is missing, which the plan makes, and its apply stores what was found.
 	parsed, err := plan.Parse(found.JSON)
-	if err != nil || !parsed.Drift {
+	if err != nil || !parsed.Drift && slices.ContainsFunc(parsed.Plan.Outputs, func(o wire.AttrChange) bool { return o.Unknown }) {
 		return err
 	}
 	a.mask.Add(parsed.Sensitive...)

@@ -120,6 +120,34 @@ func TestTheServerDecidesWhatAPlanIsFor(t *testing.T) {
 	w.start().ends("errored", "dance")
 }
 
+// TestRecoverStoresWhatIsThere: a difference that the engine does not list, as that of an
+// output here and of a deposed object that is gone, is stored. What cannot be told is not:
+// null would take the place of what the plan is going to make.
+func TestRecoverStoresWhatIsThere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, map[string]string{"stacks/web/main.tf": "resource \"terraform_data\" \"one\" {}\n"})
+	w.start().ends("succeeded")
+	w.commit(map[string]string{"stacks/web/more.tf": "output \"one\" {\n  value = terraform_data.one.id\n}\n"})
+	w.job.Kind, w.job.PlanOnly = "recover", true
+	w.next = func(wire.Planned) wire.Next { return wire.Next{Do: "after"} }
+	before := w.writes
+	w.start().ends("succeeded")
+	if w.writes != before+1 {
+		t.Errorf("what is there and not in the state was written %d times", w.writes-before)
+	}
+	w.commit(map[string]string{"stacks/web/more.tf": `
+resource "terraform_data" "two" {}
+output "two" {
+  value = terraform_data.two.id
+}
+`})
+	before = w.writes
+	w.start().ends("succeeded")
+	if w.writes != before {
+		t.Error("an output of what is not there was stored")
+	}
+}
+
 // TestRecoverWhereTheCodeDoesNotHoldForWhatIsThere: an engine that was killed had destroyed
 // every server, so that an output of the first of them cannot be told of what is there. The
 // plan that makes them again is the way out; without one, nothing would store what was found.
