@@ -26,8 +26,8 @@ type Parsed struct {
 	Plan wire.Plan
 	// NoChanges: applying would change neither a resource nor an output.
 	NoChanges bool
-	// Drift: what is there is not what the state says. A plan without changes may have it,
-	// when what is there is as it should be.
+	// Drift: the engine lists what is there and not as the state says. A plan without changes
+	// may have it, when what is there is as it should be. Of deposed objects engines list none.
 	Drift bool
 	// Digest identifies what the plan would do: equal for equal proposals, whenever
 	// and wherever they were made.
